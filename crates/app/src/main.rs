@@ -1,0 +1,3 @@
+//! The `oomscope` command.
+
+fn main() {}

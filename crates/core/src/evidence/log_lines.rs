@@ -1,0 +1,102 @@
+//! Where in the log each part of a report stood: what findings cite and `--evidence` prints.
+
+use serde::{Deserialize, Serialize};
+
+use crate::text::Untrusted;
+
+/// A part of an OOM report that can be cited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// `… invoked oom-killer: …`
+    Header,
+    /// `… cpuset=… mems_allowed=…`
+    Cpuset,
+    /// `CPU: … PID: … Comm: …`
+    Cpu,
+    /// The call trace.
+    Stack,
+    /// `Task in … killed as a result of limit of …`
+    TaskInCgroup,
+    /// `memory: usage …`
+    Usage,
+    /// `swap:`, `memory+swap:`, `kmem:` usage.
+    OtherUsage,
+    /// `Memory cgroup stats for …` and what follows.
+    MemoryStat,
+    /// `Mem-Info:` and what follows.
+    NodeMemory,
+    /// The task table.
+    TaskTable,
+    /// `oom-kill:constraint=…`
+    OomKill,
+    /// `Kill process … or sacrifice child`
+    Chosen,
+    /// `Killed process …`
+    Kill,
+    /// `Tasks in … are going to be killed due to memory.oom.group set`
+    GroupKill,
+    /// `Out of memory and no killable processes…`
+    NoKillable,
+    /// `oom_reaper: …`
+    Reaper,
+    /// `Kernel panic - not syncing: …`
+    Panic,
+    /// `… callbacks suppressed`, `… messages dropped`
+    Lost,
+    /// `sysrq: … OOM`
+    Sysrq,
+}
+
+impl Part {
+    /// The stable name that [`EvidenceId`]s are built from.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Cpuset => "cpuset",
+            Self::Cpu => "cpu",
+            Self::Stack => "stack",
+            Self::TaskInCgroup => "task-in-cgroup",
+            Self::Usage => "usage",
+            Self::OtherUsage => "other-usage",
+            Self::MemoryStat => "memory-stat",
+            Self::NodeMemory => "node-memory",
+            Self::TaskTable => "task-table",
+            Self::OomKill => "oom-kill",
+            Self::Chosen => "chosen",
+            Self::Kill => "kill",
+            Self::GroupKill => "group-kill",
+            Self::NoKillable => "no-killable",
+            Self::Reaper => "reaper",
+            Self::Panic => "panic",
+            Self::Lost => "lost",
+            Self::Sysrq => "sysrq",
+        }
+    }
+}
+
+/// What a finding cites: the name of a [`Part`] of the case's own log lines (`usage`, `task-table`, `kill`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EvidenceId(pub String);
+
+impl From<Part> for EvidenceId {
+    fn from(part: Part) -> Self {
+        Self(part.name().to_owned())
+    }
+}
+
+/// One part of a report, with its lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Unique within the case.
+    pub id: EvidenceId,
+    /// Which part it is.
+    pub part: Part,
+    /// First and last line in the file, counted from 1. Foreign lines may stand between them.
+    pub lines: (u64, u64),
+    /// The kernel's text of those lines without the log's prefixes, bounded: see
+    /// [`formats::klog`](crate::formats::klog).
+    pub text: Vec<Untrusted>,
+}

@@ -1,0 +1,15 @@
+//! Station 2 of the path: normalised facts, with the log lines they rest on, or a [`Gap`] where a fact was sought and
+//! not had.
+
+mod gap;
+mod kernel_report;
+mod log_lines;
+mod node_memory;
+
+pub use gap::Gap;
+pub use kernel_report::{
+    Comm, Constraint, Counter, KernelReport, KernelStack, LogExtent, Panic, Reaped, Scope, Stacks, Task, TaskTable,
+    Trigger, Victim,
+};
+pub use log_lines::{Evidence, EvidenceId, Part};
+pub use node_memory::{FreeBlocks, NodeMemory, Swap, Zone};

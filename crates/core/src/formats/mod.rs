@@ -1,0 +1,3 @@
+//! Text formats, each turned into facts by a parser that never fails: what it cannot read becomes a gap.
+
+pub mod klog;

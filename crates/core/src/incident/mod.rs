@@ -1,0 +1,62 @@
+//! Station 4 of the path: all that is known of one OOM event.
+
+pub mod history;
+pub mod identity;
+
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::{Evidence, Gap, KernelReport, Part};
+use crate::time::When;
+use history::Recurrence;
+use identity::Identity;
+
+/// Which input an incident came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// `klog` for a kernel log.
+    pub source: String,
+    /// As named by the caller; `None` for standard input and this machine's own log.
+    pub file: Option<String>,
+    /// First and last line of the report, counted from 1.
+    pub lines: Option<(u64, u64)>,
+    /// Host name, where the log names it.
+    pub host: Option<String>,
+    /// Boot id, where the log or the machine states it.
+    pub boot_id: Option<String>,
+}
+
+/// One OOM event: the kill or kills, when, whose, and what is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// The instant of the first kill line, or of the last line where nothing was killed.
+    pub at: When,
+    /// Where it was read.
+    pub origin: Origin,
+    /// The kernel's reports; from a log always exactly one.
+    pub kills: Vec<KernelReport>,
+    /// Whose container or service it was, from the cgroup path.
+    pub identity: Option<Identity>,
+    /// The minutes before, where something recorded them; a log alone has none.
+    pub timeline: Option<serde_json::Value>,
+    /// Earlier kills of the same cgroup in the same input.
+    pub recurrence: Option<Recurrence>,
+    /// The log lines by part.
+    pub evidence: Vec<Evidence>,
+    /// What was sought in the log and not had.
+    pub gaps: Vec<Gap>,
+}
+
+impl Incident {
+    /// The report. An incident from a log has exactly one; an empty one stands in for none.
+    #[must_use]
+    pub fn report(&self) -> &KernelReport {
+        static NONE: std::sync::LazyLock<KernelReport> = std::sync::LazyLock::new(KernelReport::default);
+        self.kills.first().unwrap_or(&NONE)
+    }
+
+    /// True when the log had this part.
+    #[must_use]
+    pub fn has(&self, part: Part) -> bool {
+        self.evidence.iter().any(|e| e.part == part)
+    }
+}

@@ -1,0 +1,39 @@
+//! When something happened, as exactly as the log says and no more exactly.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use serde::{Deserialize, Serialize};
+
+/// Microseconds since the kernel booted, as printk stamps its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootTime(pub u64);
+
+/// The time of a record or an event.
+///
+/// A dmesg line knows the time since boot; a syslog line knows a local time of an unknown zone (and sometimes no
+/// year); a journal entry knows everything. Nothing is made up: what the log did not say is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct When {
+    /// Microseconds since boot.
+    pub boot_us: Option<BootTime>,
+    /// The instant in UTC, where the log states a zone or an epoch.
+    pub wall: Option<Timestamp>,
+    /// Date and time of day in the unstated zone of the machine that wrote the log.
+    pub wall_local: Option<DateTime>,
+}
+
+impl When {
+    /// Takes over what `other` knows and `self` does not.
+    pub fn fill_from(&mut self, other: &Self) {
+        self.boot_us = self.boot_us.or(other.boot_us);
+        self.wall = self.wall.or(other.wall);
+        self.wall_local = self.wall_local.or(other.wall_local);
+    }
+
+    /// True when the log gave no time at all.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        self.boot_us.is_none() && self.wall.is_none() && self.wall_local.is_none()
+    }
+}

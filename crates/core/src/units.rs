@@ -1,0 +1,135 @@
+//! Quantities with their units in the type, and how people write them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A size in bytes.
+///
+/// `Display` is for people: binary units, at most one decimal, exact when the unit divides evenly
+/// (`48 MiB`, `47.8 MiB`, `812 KiB`, `0 B`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Bytes(pub u64);
+
+impl Bytes {
+    /// From KiB, which the kernel writes `kB`. Saturates: a hostile log must not wrap around to a small number.
+    #[must_use]
+    pub const fn from_kib(kib: u64) -> Self {
+        Self(kib.saturating_mul(1024))
+    }
+
+    /// From a number of pages of `page_size` bytes. Saturates.
+    #[must_use]
+    pub const fn from_pages(pages: u64, page_size: u64) -> Self {
+        Self(pages.saturating_mul(page_size))
+    }
+
+    /// The share of `whole`, 0.0 when `whole` is zero.
+    #[must_use]
+    pub fn share_of(self, whole: Self) -> f64 {
+        if whole.0 == 0 { 0.0 } else { self.0 as f64 / whole.0 as f64 }
+    }
+
+    /// As a Kubernetes manifest quantity, rounded *up* to the unit that keeps it short:
+    /// `128Mi`, `1536Mi`, `2Gi`. Sizes under 1 MiB become `1Mi`.
+    #[must_use]
+    pub fn manifest_quantity(self) -> String {
+        let mib = self.0.div_ceil(1 << 20).max(1);
+        if mib % 1024 == 0 { format!("{}Gi", mib / 1024) } else { format!("{mib}Mi") }
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        let mut unit = 0;
+        while unit + 1 < UNITS.len() && self.0 >> (10 * (unit + 1)) > 0 {
+            unit += 1;
+        }
+        let divisor = 1u64 << (10 * unit);
+        if self.0 % divisor == 0 {
+            return f.pad(&format!("{} {}", self.0 / divisor, UNITS[unit]));
+        }
+        let tenths = (self.0 as f64 / divisor as f64 * 10.0).round() / 10.0;
+        // 1023.96 MiB rounds to 1024.0 MiB; one unit up reads better.
+        if tenths >= 1024.0 && unit + 1 < UNITS.len() {
+            return f.pad(&format!("1 {}", UNITS[unit + 1]));
+        }
+        f.pad(&format!("{tenths} {}", UNITS[unit]))
+    }
+}
+
+/// The smallest number that a kernel prints for "no limit", in bytes.
+///
+/// 64-bit kernels print `PAGE_COUNTER_MAX` (`LONG_MAX / PAGE_SIZE` pages: 9007199254740988 kB with 4 KiB pages,
+/// 9007199254740928 kB with 64 KiB), kernels before 3.19 `RES_COUNTER_MAX` (9007199254740991 kB) or `ULLONG_MAX`
+/// (18014398509481983 kB). No machine has an exbibyte, so anything from there up means "unlimited".
+/// Source: `include/linux/page_counter.h`, `include/linux/res_counter.h`.
+const UNLIMITED_FROM: u64 = 1 << 60;
+
+/// 32-bit kernels cannot print such numbers; there `PAGE_COUNTER_MAX` is `LONG_MAX` pages of 4 KiB.
+const UNLIMITED_32BIT: u64 = 2_147_483_647 * 4096;
+
+/// A limit as a cgroup file or a kernel report states it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Limit {
+    /// At most this many bytes.
+    At(Bytes),
+    /// No limit was set.
+    Unlimited,
+}
+
+impl Limit {
+    /// Reads the number that a kernel printed, in bytes.
+    #[must_use]
+    pub const fn from_printed(bytes: Bytes) -> Self {
+        if bytes.0 >= UNLIMITED_FROM || bytes.0 == UNLIMITED_32BIT { Self::Unlimited } else { Self::At(bytes) }
+    }
+
+    /// The limit in bytes; `None` when there is none.
+    #[must_use]
+    pub const fn bytes(self) -> Option<Bytes> {
+        match self {
+            Self::At(b) => Some(b),
+            Self::Unlimited => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sizes read the way people say them, and exact sizes stay exact.
+    #[test]
+    fn sizes_for_people() {
+        assert_eq!(Bytes(0).to_string(), "0 B");
+        assert_eq!(Bytes::from_kib(812).to_string(), "812 KiB");
+        assert_eq!(Bytes::from_kib(49152).to_string(), "48 MiB");
+        assert_eq!(Bytes::from_kib(48896).to_string(), "47.8 MiB");
+        assert_eq!(Bytes((1 << 30) - 1).to_string(), "1 GiB");
+        assert_eq!(Bytes(u64::MAX).to_string(), "16 EiB");
+    }
+
+    /// A quantity in a manifest never rounds below what was asked for.
+    #[test]
+    fn manifest_quantities_round_up() {
+        assert_eq!(Bytes(128_974_848).manifest_quantity(), "123Mi");
+        assert_eq!(Bytes(128_974_849).manifest_quantity(), "124Mi");
+        assert_eq!(Bytes(2 << 30).manifest_quantity(), "2Gi");
+        assert_eq!(Bytes(1).manifest_quantity(), "1Mi");
+    }
+
+    /// Every kernel's way of printing "no limit" is recognised, and a terabyte is still a limit.
+    #[test]
+    fn unlimited_is_not_a_number() {
+        for kib in
+            [9_007_199_254_740_988, 9_007_199_254_740_928, 9_007_199_254_740_991, 18_014_398_509_481_983, 8_589_934_588]
+        {
+            assert_eq!(Limit::from_printed(Bytes::from_kib(kib)), Limit::Unlimited, "{kib} kB");
+        }
+        let tib = Bytes(1 << 40);
+        assert_eq!(Limit::from_printed(tib), Limit::At(tib));
+    }
+}

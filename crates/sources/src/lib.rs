@@ -1,0 +1,1 @@
+//! Where evidence comes from: the platform and its privileges live here only.
