@@ -12,3 +12,8 @@
 pub mod assembler;
 pub mod message;
 pub mod record;
+mod scanner;
+pub mod transport;
+
+pub use assembler::{Assembler, LogEvent};
+pub use scanner::{Scanner, Tally};

@@ -256,7 +256,7 @@ impl Draft {
                 }
             }
             None => {
-                self.evidence.push(Evidence { id: part.into(), part, lines: record.lines, text: vec![text.into()] })
+                self.evidence.push(Evidence { id: part.into(), part, lines: record.lines, text: vec![text.into()] });
             }
         }
     }
@@ -532,10 +532,10 @@ impl Draft {
             NodeMemoryLine::RamPages(pages) => self.other_pages.ram = Some(*pages),
             NodeMemoryLine::ReservedPages(pages) => self.other_pages.reserved = Some(*pages),
             NodeMemoryLine::FreeSwap(bytes) => {
-                memory.swap.get_or_insert_with(Swap::default).free_bytes = Some(Bytes(*bytes))
+                memory.swap.get_or_insert_with(Swap::default).free_bytes = Some(Bytes(*bytes));
             }
             NodeMemoryLine::TotalSwap(bytes) => {
-                memory.swap.get_or_insert_with(Swap::default).total_bytes = Some(Bytes(*bytes))
+                memory.swap.get_or_insert_with(Swap::default).total_bytes = Some(Bytes(*bytes));
             }
             NodeMemoryLine::Hugepages(bytes) => {
                 let so_far = memory.hugetlb_bytes.map_or(0, |b| b.0);

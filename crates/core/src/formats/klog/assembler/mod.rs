@@ -96,6 +96,12 @@ impl Assembler {
         self.draft.as_ref().is_some_and(|d| !d.is_over()) && self.since_part < LINGER_RECORDS
     }
 
+    /// True when the latest record was a part of a report.
+    #[must_use]
+    pub const fn read_a_part(&self) -> bool {
+        self.since_part == 0
+    }
+
     fn flush_joiner(&mut self, out: &mut dyn FnMut(LogEvent)) {
         let mut whole = Vec::new();
         self.joiner.flush(&mut whole);
@@ -118,11 +124,10 @@ impl Assembler {
 
     fn note_lost_records(&mut self, record: &Record) {
         let Some(seq) = record.seq else { return };
-        if let (Some(last), Some(draft)) = (self.last_seq, self.draft.as_mut()) {
-            if seq > last + 1 && !draft.is_over() {
+        if let (Some(last), Some(draft)) = (self.last_seq, self.draft.as_mut())
+            && seq > last + 1 && !draft.is_over() {
                 draft.report.extent.records_lost = draft.report.extent.records_lost.saturating_add(seq - last - 1);
             }
-        }
         self.last_seq = Some(seq);
     }
 
@@ -195,11 +200,10 @@ impl Assembler {
 
     /// Rows and statistics mean something only where they stand.
     fn read_in_context(&mut self, text: &[u8], record: &Record, out: &mut dyn FnMut(LogEvent)) -> bool {
-        if self.draft.as_ref().is_some_and(Draft::expects_statistics) {
-            if let Some((key, value)) = message::statistic(text) {
+        if self.draft.as_ref().is_some_and(Draft::expects_statistics)
+            && let Some((key, value)) = message::statistic(text) {
                 return self.absorb(Part::MemoryStat, text, record, out, |draft, _| draft.statistic(key, value));
             }
-        }
         let columns = self.draft.as_ref().filter(|d| !d.is_over()).and_then(|d| d.columns.clone());
         match message::table_row(text, columns.as_ref()) {
             Some(row) => self.absorb(Part::TaskTable, text, record, out, |draft, _| draft.row(&row)),
