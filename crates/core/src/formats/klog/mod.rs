@@ -10,3 +10,4 @@
 //! - `assembler` puts the messages of one OOM event together, through foreign lines, losses and damage.
 
 pub mod record;
+pub mod transport;
