@@ -1,13 +1,14 @@
 //! What several rules need to know of an incident, worked out once.
 
 use super::Killer;
-use super::level::{Level, level_of};
 use super::memory::{Filler, MemoryUse};
-use super::owner::Owner;
 use super::ranking::{self, Ranking};
 use super::verdict::{self, Verdict};
 use crate::evidence::{Gap, KernelReport, Part, Scope, Task, Trigger, Victim};
 use crate::incident::Incident;
+use crate::incident::describe::describe;
+use crate::incident::level::{Level, level_of};
+use crate::text::Untrusted;
 use crate::units::{Bytes, Limit};
 
 /// One incident with what follows directly from its evidence.
@@ -151,23 +152,23 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// The level of the victim's own cgroup.
+    /// Whether the victim ran in a pod; `None` where its cgroup is not in the log.
     #[must_use]
-    pub fn victim_level(&self) -> Option<Level> {
-        self.report.victim_cgroup.as_ref().map(|path| level_of(&path.to_lossy()))
+    pub fn victim_in_pod(&self) -> Option<bool> {
+        self.report.victim_cgroup.as_ref().map(|path| in_pod(path))
     }
 
-    /// Whose limit it was.
+    /// Whose limit it was, in words for a sentence.
     #[must_use]
-    pub fn limit_owner(&self) -> Option<Owner> {
-        self.report.limit_cgroup.as_ref().map(Owner::of)
+    pub fn limit_owner(&self) -> Option<String> {
+        self.report.limit_cgroup.as_ref().map(|path| describe(path.as_bytes()))
     }
+}
 
-    /// Whose process the victim was.
-    #[must_use]
-    pub fn victim_owner(&self) -> Option<Owner> {
-        self.report.victim_cgroup.as_ref().map(Owner::of)
-    }
+/// True for a pod, its containers and what these made below.
+#[must_use]
+pub fn in_pod(cgroup: &Untrusted) -> bool {
+    matches!(level_of(cgroup.as_bytes()), Level::Container | Level::BelowContainer | Level::Pod)
 }
 
 /// Memory that belongs to no process.

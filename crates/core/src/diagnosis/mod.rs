@@ -6,11 +6,10 @@
 //! [`CannotTell`](rules::Answer::CannotTell) with the gap.
 
 pub mod facts;
-pub mod level;
 mod memory;
-mod owner;
 mod ranking;
 pub mod rules;
+mod set_limit;
 mod summary;
 mod verdict;
 mod words;

@@ -87,12 +87,12 @@ fn limit(facts: &Facts<'_>) -> String {
     let whose = match facts.verdict.killer {
         Killer::ContainerLimit => "Container limit".to_owned(),
         Killer::PodLimit => "Pod limit".to_owned(),
-        _ => facts.limit_owner().map_or_else(|| "A cgroup's limit".into(), |o| format!("Limit of {}", o.describe())),
+        _ => facts.limit_owner().map_or_else(|| "A cgroup's limit".into(), |owner| format!("Limit of {owner}")),
     };
+    let named = matches!(facts.verdict.killer, Killer::CgroupLimit | Killer::AncestorLimit);
     match (facts.memory_swap_hit(), facts.limit()) {
         (Some((_, limit)), _) => format!("{whose} for memory and swap together, {limit}, reached"),
-        (None, Some(limit)) if whose.ends_with(',') => format!("{whose} reached at {limit}"),
-        (None, Some(limit)) if facts.verdict.killer == Killer::CgroupLimit => format!("{whose}, {limit}, reached"),
+        (None, Some(limit)) if named => format!("{whose}, {limit}, reached"),
         (None, Some(limit)) => format!("{whose} of {limit} reached"),
         (None, None) => format!("{whose} reached"),
     }

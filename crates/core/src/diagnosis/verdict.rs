@@ -4,9 +4,9 @@
 //! the pod kills inside a container. Where the limit's cgroup is not in the log, the level is unknown, because a limit
 //! of any ancestor of the victim would look the same.
 
-use super::level::{Level, level_of};
 use super::{Confidence, Killer};
 use crate::evidence::{Constraint, Gap, KernelReport, Scope};
+use crate::incident::level::{Level, level_of};
 use crate::text::Untrusted;
 
 /// Killer, confidence, and the gap that keeps it from being surer.
@@ -74,20 +74,20 @@ fn of_cgroup(report: &KernelReport) -> Verdict {
              above would look the same",
         );
     };
-    Verdict::certain(match level_of(&limit.to_lossy()) {
-        Level::Container => Killer::ContainerLimit,
+    Verdict::certain(match level_of(limit.as_bytes()) {
+        Level::Container | Level::BelowContainer => Killer::ContainerLimit,
         Level::Pod => Killer::PodLimit,
-        Level::KubeAncestor => Killer::AncestorLimit,
-        Level::Outside if above_a_pod(limit, report.victim_cgroup.as_ref()) => Killer::AncestorLimit,
-        Level::Outside => Killer::CgroupLimit,
+        Level::QosClass | Level::Kubepods | Level::InKubepods | Level::AboveKubepods => Killer::AncestorLimit,
+        _ if above_a_pod(limit, report.victim_cgroup.as_ref()) => Killer::AncestorLimit,
+        _ => Killer::CgroupLimit,
     })
 }
 
-/// True where the victim lives in a pod somewhere below `limit`: the container of a kind node, a custom `cgroup-root`.
+/// True where the victim lives in a pod somewhere below `limit`: a slice above kubepods, the container of a kind node.
 fn above_a_pod(limit: &Untrusted, victim: Option<&Untrusted>) -> bool {
     let Some(victim) = victim else { return false };
     let below = victim.as_bytes().strip_prefix(limit.as_bytes().strip_suffix(b"/").unwrap_or(limit.as_bytes()));
-    below.is_some_and(|rest| rest.starts_with(b"/")) && level_of(&victim.to_lossy()) != Level::Outside
+    below.is_some_and(|rest| rest.starts_with(b"/")) && super::facts::in_pod(victim)
 }
 
 /// Kernels before 5.0 print no constraint, but from 4.9 both masks that it is computed from (mm/oom_kill.c,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::Incident;
-use crate::diagnosis::level::pod_path;
+use super::identity::identify;
 use crate::evidence::{Comm, Scope};
 use crate::time::{BootTime, When};
 
@@ -59,7 +59,7 @@ impl History {
         let name = report.victims.first().and_then(|v| v.comm.clone());
         let seen = Seen { at: incident.at.boot_us, limit_bytes: report.limit_bytes.map(|b| b.0) };
         let cgroup = cgroup_of(incident).filter(|path| path.len() <= MAX_PATH);
-        let pod = cgroup.as_deref().and_then(pod_path).map(str::to_owned);
+        let pod = cgroup.as_deref().and_then(|path| identify(path.as_bytes())).and_then(|owner| owner.pod_uid);
 
         let any_within_minute = self.count_recent(&incident.at);
         let by_cgroup = cgroup.and_then(|path| self.cgroups.remember((host.clone(), path), name.as_ref(), &seen));
@@ -154,7 +154,7 @@ struct Entry {
     age: u64,
 }
 
-/// Host and path.
+/// Host, and path or pod uid.
 type Key = (String, String);
 
 /// A bounded map that forgets what was not seen for longest.

@@ -121,18 +121,18 @@ fn node(facts: &Facts<'_>) -> Found {
     .advise(
         Rank::Cause,
         "Find what took the machine's memory, and give it a limit",
-        match facts.victim_level() {
-            Some(super::super::level::Level::Outside) | None => {
+        match facts.victim_in_pod() {
+            Some(false) | None => {
                 "The victim is not necessarily the culprit: look at the largest processes of the ranking. A limit keeps one \
                  service from starving the others."
             }
-            Some(_) => {
+            Some(true) => {
                 "The victim is not necessarily the culprit: look at the largest processes of the ranking, in particular those in \
                  pods without a limit, or with a limit far above their request, and keep memory back for the system."
             }
         },
         Some("systemReserved:\n  memory: \"1Gi\"\nevictionHard:\n  memory.available: \"500Mi\"".to_owned())
-            .filter(|_| facts.victim_level().is_some_and(|l| l != super::super::level::Level::Outside)),
+            .filter(|_| facts.victim_in_pod() == Some(true)),
     )
 }
 

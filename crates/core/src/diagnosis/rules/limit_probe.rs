@@ -8,7 +8,7 @@
 use super::{Answer, Found, Rank, Rule};
 use crate::diagnosis::Killer;
 use crate::diagnosis::facts::Facts;
-use crate::diagnosis::owner::Owner;
+use crate::diagnosis::set_limit::set_limit;
 use crate::evidence::Part;
 use crate::units::{Bytes, Limit};
 
@@ -40,8 +40,8 @@ fn check(facts: &Facts<'_>) -> Answer {
     let trial = Bytes(limit.0.saturating_add(limit.0 / 2));
     let detail = "Half as much again, as an experiment: if it is killed at the new limit too, something grows without bound, and the next \
                   step is a heap profile, not another raise.";
-    let (title, patch) = match (facts.verdict.killer, facts.limit_owner()) {
-        (Killer::PodLimit, _) => (
+    let (title, patch) = match facts.verdict.killer {
+        Killer::PodLimit => (
             format!("Try {} more for the container that grows", Bytes(limit.0 / 2)),
             Some(format!(
                 "resources:    # of the container that grows: its limit plus {}\n  limits:\n    memory: \"<{} for a pod of one container>\"",
@@ -49,7 +49,10 @@ fn check(facts: &Facts<'_>) -> Answer {
                 trial.manifest_quantity()
             )),
         ),
-        (_, owner) => (format!("Try a limit of {trial}"), owner.as_ref().and_then(|o: &Owner| o.set_limit(trial))),
+        _ => (
+            format!("Try a limit of {trial}"),
+            facts.report.limit_cgroup.as_ref().and_then(|path| set_limit(path, trial)),
+        ),
     };
     found.advise(Rank::Probe, title, detail, patch).into()
 }

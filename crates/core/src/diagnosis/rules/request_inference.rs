@@ -7,7 +7,6 @@
 
 use super::{Answer, Found, Rank, Rule};
 use crate::diagnosis::facts::Facts;
-use crate::diagnosis::level::Level;
 use crate::evidence::{Gap, Part};
 use crate::units::Bytes;
 
@@ -21,9 +20,9 @@ const PARTS: &[Part] = &[Part::Kill, Part::TaskTable, Part::OomKill];
 
 fn check(facts: &Facts<'_>) -> Answer {
     let Some(victim) = facts.victim() else { return Answer::Absent };
-    match facts.victim_level() {
-        Some(Level::Container) => {}
-        Some(_) => return Answer::Absent,
+    match facts.victim_in_pod() {
+        Some(true) => {}
+        Some(false) => return Answer::Absent,
         None => return Answer::CannotTell(facts.missing("cgroup of the victim", Part::OomKill)),
     }
     let Some(adj) = victim.oom_score_adj else {

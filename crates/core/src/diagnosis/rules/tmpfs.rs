@@ -7,7 +7,7 @@
 //! with neither it cannot tell.
 
 use super::{Answer, Found, Rank, Rule};
-use crate::diagnosis::facts::{Facts, Impersonal};
+use crate::diagnosis::facts::{Facts, Impersonal, in_pod};
 use crate::diagnosis::words::percent;
 use crate::evidence::Part;
 use crate::units::Bytes;
@@ -45,8 +45,8 @@ fn check(facts: &Facts<'_>) -> Answer {
 }
 
 fn remedies(facts: &Facts<'_>, bytes: Bytes, found: Found) -> Found {
-    let in_pod = facts.victim_level().is_some_and(|l| l != crate::diagnosis::level::Level::Outside);
-    if !in_pod {
+    let kubernetes = facts.report.limit_cgroup.as_ref().or(facts.report.victim_cgroup.as_ref()).is_some_and(in_pod);
+    if !kubernetes {
         return found.advise(
             Rank::Cause,
             "Delete the files, and bound the tmpfs",

@@ -37,10 +37,7 @@ fn check(facts: &Facts<'_>) -> Answer {
         Some(high) => found
             .and(
                 "Only low memory ran out",
-                format!(
-                    "{} was free in HighMem, which the kernel's own data cannot use: a 32-bit kernel keeps those in the lowest 896 MiB.",
-                    high
-                ),
+                format!("{high} was free in HighMem, which the kernel's own data cannot use: a 32-bit kernel keeps those in the lowest 896 MiB."),
                 PARTS,
             )
             .advise(

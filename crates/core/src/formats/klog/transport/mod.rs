@@ -6,7 +6,9 @@ use crate::time::{BootTime, When};
 pub struct Unwrapper;
 impl Unwrapper {
     /// stub
-    pub fn new() -> Self { Self }
+    pub fn new() -> Self {
+        Self
+    }
     /// stub
     pub fn flush(&mut self, _e: &mut dyn FnMut(Record)) {}
     /// stub
@@ -18,7 +20,9 @@ impl Unwrapper {
             r.when = When { boot_us: Some(BootTime((t * 1e6).round() as u64)), ..When::default() };
             r.prefixed = true;
             r.text = line[x + 2..].to_vec();
-        } else { r.text = line.to_vec(); }
+        } else {
+            r.text = line.to_vec();
+        }
         emit(r);
     }
 }
