@@ -8,12 +8,20 @@ fn main() {
     let (tx, rx) = sync_channel::<(Vec<u8>, usize)>(4);
     let (btx, brx) = sync_channel::<Vec<u8>>(8);
     let k = std::env::var("K").ok().and_then(|k| k.parse().ok()).unwrap_or(256usize) << 10;
-    for _ in 0..4 { btx.send(vec![0; k]).unwrap(); }
-    std::thread::spawn(move || loop {
-        let Ok(mut b) = brx.recv() else { return };
-        let c = f.read(&mut b).unwrap();
-        if c == 0 { return; }
-        if tx.send((b, c)).is_err() { return; }
+    for _ in 0..4 {
+        btx.send(vec![0; k]).unwrap();
+    }
+    std::thread::spawn(move || {
+        loop {
+            let Ok(mut b) = brx.recv() else { return };
+            let c = f.read(&mut b).unwrap();
+            if c == 0 {
+                return;
+            }
+            if tx.send((b, c)).is_err() {
+                return;
+            }
+        }
     });
     while let Ok((b, c)) = rx.recv() {
         s.push(&b[..c], &mut |_| n += 1);

@@ -154,7 +154,8 @@ impl Scanner {
         if self.start < self.end && matches!(self.mode, Mode::Lines { .. }) {
             self.read_line(self.end, self.end, out);
         }
-        self.tally.lines += self.line - 1 + newlines(&self.buffer[self.start..self.end]) + u64::from(self.ends_without_newline());
+        self.tally.lines +=
+            self.line - 1 + newlines(&self.buffer[self.start..self.end]) + u64::from(self.ends_without_newline());
         self.idle(0, out);
         self.assembler.finish(out);
     }
@@ -262,7 +263,9 @@ impl Scanner {
         }
         // Cut where an escaped newline or a blank is, not inside a word.
         let last = &self.buffer[self.end - 4096..self.end];
-        let cut = memchr::memmem::rfind(last, b"\\n").or_else(|| memchr::memmem::rfind(last, b"#012")).or_else(|| memchr::memrchr(b' ', last));
+        let cut = memchr::memmem::rfind(last, b"\\n")
+            .or_else(|| memchr::memmem::rfind(last, b"#012"))
+            .or_else(|| memchr::memrchr(b' ', last));
         let end = cut.map_or(self.end, |at| self.end - 4096 + at);
         self.read_line(end, end, out);
         self.line -= 1;
@@ -358,7 +361,8 @@ mod tests {
     /// A report far behind anything that is read whole is found, with its line number.
     #[test]
     fn finds_a_kill_after_megabytes_of_other_lines() {
-        let mut log = "[    1.000000] audit: type=1325 audit(1583448728.949:176): table=filter\n".repeat(60_000).into_bytes();
+        let mut log =
+            "[    1.000000] audit: type=1325 audit(1583448728.949:176): table=filter\n".repeat(60_000).into_bytes();
         let lines = 60_000;
         log.extend_from_slice(KILL.as_bytes());
         log.extend_from_slice(&b"[    1.000000] veth0: renamed\n".repeat(60_000));

@@ -62,7 +62,7 @@ fn is_delta(content: &[u8]) -> bool {
 pub(super) fn is_wide_stamp(bytes: &[u8]) -> bool {
     let Some((content, rest)) = bracket(bytes) else { return false };
     match printk_stamp(bytes) {
-        Some(_) => content.len() >= 12 && matches!(rest.first(), Some(b' ' | b'['))  && !skip_blanks(rest).is_empty(),
+        Some(_) => content.len() >= 12 && matches!(rest.first(), Some(b' ' | b'[')) && !skip_blanks(rest).is_empty(),
         None => ctime(content).is_some(),
     }
 }

@@ -97,8 +97,24 @@ pub(super) fn table_row<'a>(bytes: &'a [u8], head: &mut Head, _: &mut Habit) -> 
 }
 
 const TAGS: [&[u8]; 18] = [
-    b"pre", b"code", b"details", b"summary", b"html", b"body", b"head", b"div", b"span", b"p", b"br", b"li", b"ul", b"ol",
-    b"td", b"tr", b"table", b"blockquote",
+    b"pre",
+    b"code",
+    b"details",
+    b"summary",
+    b"html",
+    b"body",
+    b"head",
+    b"div",
+    b"span",
+    b"p",
+    b"br",
+    b"li",
+    b"ul",
+    b"ol",
+    b"td",
+    b"tr",
+    b"table",
+    b"blockquote",
 ];
 
 /// `<pre>`, `</code>`, `<div class="x">`. The kernel's own `<TASK>` and `<IRQ>` are none of these.
@@ -118,8 +134,10 @@ pub(super) fn is_html(line: &[u8]) -> bool {
     let text = skip_blanks(line);
     match text.first() {
         Some(b'<') => tag(text, &mut Head::default(), &mut Habit::default()).is_some(),
-        Some(b'&') => text.strip_prefix(b"&lt;").and_then(<[u8]>::first).is_some_and(u8::is_ascii_digit)
-            || text.starts_with(b"&gt; "),
+        Some(b'&') => {
+            text.strip_prefix(b"&lt;").and_then(<[u8]>::first).is_some_and(u8::is_ascii_digit)
+                || text.starts_with(b"&gt; ")
+        }
         _ => false,
     }
 }
