@@ -26,6 +26,7 @@ const ROWS: usize = 30;
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     cases: usize,
+    processes: usize,
     groups: IndexMap<Key, Group>,
     others: Group,
 }
@@ -40,7 +41,6 @@ struct Key {
 #[derive(Clone, Debug, Default)]
 struct Group {
     cases: usize,
-    processes: usize,
     names: IndexMap<String, usize>,
     limits: Option<(Bytes, Bytes)>,
     first: Option<When>,
@@ -63,6 +63,7 @@ impl Summary {
     /// Counts a case. Takes over only what it needs of it.
     pub fn add(&mut self, case: &Case) {
         self.cases += 1;
+        self.processes += case.incident.report().victims.len();
         let key = Key { killer: case.diagnosis.killer, owner: owner(case) };
         let is_full = self.groups.len() >= GROUPS;
         let group = match self.groups.get_mut(&key) {
@@ -80,7 +81,8 @@ impl Summary {
         let cases = words::count(self.cases, "OOM event", "OOM events");
         let groups = words::count(self.groups.len(), "group", "groups");
         let more = if self.others.cases > 0 { " and others" } else { "" };
-        let title = page.paint(Role::Heading, &format!("{cases} in {groups}{more}"));
+        let killed = words::count(self.processes, "process", "processes");
+        let title = page.paint(Role::Heading, &format!("{cases} in {groups}{more}, {killed} killed"));
         page.raw(&title);
         if self.cases > 0 {
             page.blank();
@@ -93,9 +95,9 @@ impl Summary {
         let columns = [
             right("count", 0),
             left("killer", 0),
-            left("whose", 0).shrinking(Shrink::Middle),
-            left("victims", 2),
-            right("limit", 1),
+            left("whose", 0).shrinking(Shrink::Middle, 28),
+            left("victims", 1).shrinking(Shrink::End, 14),
+            right("limit", 2),
             left("first", 4),
             left("last", 3),
         ];
@@ -124,7 +126,6 @@ impl Group {
     fn add(&mut self, case: &Case) {
         let report = case.incident.report();
         self.cases += 1;
-        self.processes += report.victims.len();
         for victim in &report.victims {
             let name = victim.comm.as_ref().map_or_else(|| "?".to_owned(), words::name);
             let is_full = self.names.len() >= NAMES;
@@ -152,15 +153,15 @@ impl Group {
             Some((least, most)) => format!("{} {} {}", words::limit(least), page.glyphs.to, words::limit(most)),
             None => String::new(),
         };
-        let last = self.last.filter(|_| self.cases > 1);
+        let first = self.first.filter(|_| self.cases > 1);
         Row::plain(vec![
             self.cases.to_string(),
             killer.to_owned(),
             owner.to_owned(),
             words::counted_names(&self.names, 2, page.glyphs.times),
             limit,
-            self.first.as_ref().and_then(words::instant).unwrap_or_default(),
-            last.as_ref().and_then(words::instant).unwrap_or_default(),
+            first.as_ref().and_then(words::instant).unwrap_or_default(),
+            self.last.as_ref().and_then(words::instant).unwrap_or_default(),
         ])
     }
 }

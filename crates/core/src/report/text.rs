@@ -61,7 +61,7 @@ pub fn render(case: &Case, options: &TextOptions) -> String {
 fn verdict(page: &mut Page, case: &Case) {
     let diagnosis = &case.diagnosis;
     let event = format!("{} {}", page.glyphs.cross, words::event(case));
-    let cause = words::cause(diagnosis.killer);
+    let cause = words::cause(case);
     let confidence = words::confidence(diagnosis.confidence);
     let dot = page.glyphs.dot;
     let whole = format!("{event}: {cause} {dot} {confidence}");
@@ -79,7 +79,7 @@ fn verdict(page: &mut Page, case: &Case) {
         page.paragraph(Role::Verdict, 0, cause);
     }
     if !diagnosis.summary.is_empty() {
-        page.paragraph(Role::Strong, 0, &diagnosis.summary);
+        page.paragraph(Role::Plain, 0, &diagnosis.summary);
     }
 }
 
@@ -180,12 +180,12 @@ fn part_lines(page: &mut Page, part: &Evidence, number_width: usize) {
         let number =
             if is_contiguous || at == 0 { (first.saturating_add(at as u64)).to_string() } else { String::new() };
         let number = layout::pad(&number, number_width, layout::Align::Right);
-        let number = page.paint(Role::Dim, &number);
-        let mut lead = format!("{number}  ");
+        let mut lead = format!("{}  ", page.paint(Role::Dim, &number));
         let text = page.text(&line.to_string());
-        for piece in layout::wrap(&text, page.inner_width().saturating_sub(number_width + 2)) {
+        // What goes on below stands two columns further in than what begins.
+        for piece in layout::wrap_log_line(&text, page.inner_width().saturating_sub(number_width + 4)) {
             page.line(&format!("{lead}{piece}"));
-            lead = " ".repeat(number_width + 2);
+            lead = " ".repeat(number_width + 4);
         }
     }
     if part.text.len() > LINES_OF_PART {

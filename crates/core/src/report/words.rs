@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::case::Case;
 use crate::diagnosis::{Confidence, Killer};
-use crate::evidence::{Comm, KernelReport, Victim};
+use crate::evidence::{Comm, KernelReport, Scope, Victim};
 use crate::incident::identity::Identity;
 use crate::text::{Untrusted, acts_on_its_surroundings, escape};
 use crate::time::{BootTime, When};
@@ -28,8 +28,8 @@ pub(super) fn event(case: &Case) -> &'static str {
 }
 
 /// What killed, as one would say it.
-pub(super) const fn cause(killer: Killer) -> &'static str {
-    match killer {
+pub(super) fn cause(case: &Case) -> &'static str {
+    match case.diagnosis.killer {
         Killer::ContainerLimit => "the container reached its own memory limit",
         Killer::PodLimit => "the pod reached its memory limit",
         Killer::AncestorLimit => "a memory limit above the pod was reached",
@@ -41,7 +41,8 @@ pub(super) const fn cause(killer: Killer) -> &'static str {
         Killer::UserspaceOom => "by an out-of-memory daemon, not by the kernel",
         Killer::OtherSigkill => "by somebody's SIGKILL, not for memory",
         Killer::NotOom => "memory was not the reason",
-        Killer::Unknown => "whose limit was reached is not known",
+        Killer::Unknown if case.incident.report().scope == Some(Scope::Memcg) => "a cgroup's limit, not known which",
+        Killer::Unknown => "what ran out of memory is not known",
     }
 }
 
@@ -99,6 +100,16 @@ pub(super) fn limit(printed: Bytes) -> String {
     Limit::from_printed(printed).bytes().map_or_else(|| "no limit".to_owned(), |bytes| bytes.to_string())
 }
 
+/// A size for a cell, empty where it is not known.
+pub(super) fn size(bytes: Option<Bytes>) -> String {
+    bytes.map_or_else(String::new, |bytes| bytes.to_string())
+}
+
+/// An `oom_score_adj` for a cell, empty where it is not known.
+pub(super) fn adj(adj: Option<i32>) -> String {
+    adj.map_or_else(String::new, |adj| adj.to_string())
+}
+
 /// `94.5 %`, without a decimal from 99.95 on up and below 0.05 as `< 0.1 %`.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
@@ -124,7 +135,7 @@ pub(super) fn grouped(number: i128) -> String {
         out.push('-');
     }
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(' ');
         }
         out.push(digit);
