@@ -36,7 +36,7 @@ impl Bytes {
     #[must_use]
     pub fn manifest_quantity(self) -> String {
         let mib = self.0.div_ceil(1 << 20).max(1);
-        if mib % 1024 == 0 { format!("{}Gi", mib / 1024) } else { format!("{mib}Mi") }
+        if mib.is_multiple_of(1024) { format!("{}Gi", mib / 1024) } else { format!("{mib}Mi") }
     }
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Bytes {
             unit += 1;
         }
         let divisor = 1u64 << (10 * unit);
-        if self.0 % divisor == 0 {
+        if self.0.is_multiple_of(divisor) {
             return f.pad(&format!("{} {}", self.0 / divisor, UNITS[unit]));
         }
         let tenths = (self.0 as f64 / divisor as f64 * 10.0).round() / 10.0;

@@ -1,7 +1,14 @@
 //! Station 4 of the path: all that is known of one OOM event.
 
+mod cgroup_name;
+mod cgroup_path;
+#[cfg(test)]
+mod cgroup_path_tests;
+pub mod describe;
+mod from_log;
 pub mod history;
 pub mod identity;
+pub mod level;
 
 use serde::{Deserialize, Serialize};
 

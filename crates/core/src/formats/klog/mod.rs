@@ -9,4 +9,11 @@
 //! - `message/` reads one kernel message: every wording since 2.6.
 //! - `assembler` puts the messages of one OOM event together, through foreign lines, losses and damage.
 
+pub mod assembler;
+pub mod message;
 pub mod record;
+mod scanner;
+pub mod transport;
+
+pub use assembler::{Assembler, LogEvent};
+pub use scanner::{Scanner, Tally};

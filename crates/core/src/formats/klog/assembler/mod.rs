@@ -1,0 +1,241 @@
+//! Puts the messages of one OOM event together.
+//!
+//! The kernel prints a report under one lock (`oom_lock`), always in the same order: header, stack, charge, statistics or
+//! Mem-Info, task table, `oom-kill:` summary, kill line, group members. So one report is open at a time, and a message that
+//! cannot follow what was read begins the next one. Everything else in the log is foreign and passes by. What is lost
+//! makes a report shorter, never wrong: see [`finish`].
+
+mod draft;
+mod finish;
+mod joiner;
+mod recent;
+
+use crate::evidence::{Evidence, Gap, KernelReport, Part};
+use crate::formats::klog::message::{self, Message, Notice};
+use crate::formats::klog::record::Record;
+use crate::time::When;
+use draft::Draft;
+use joiner::Joiner;
+use recent::Recent;
+
+/// One OOM event as it stood in the log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogEvent {
+    /// What the kernel said.
+    pub report: KernelReport,
+    /// Of the first kill line, or of the last line where nothing was killed.
+    pub at: When,
+    /// First and last line.
+    pub lines: (u64, u64),
+    /// Host name, where the transport names it.
+    pub host: Option<String>,
+    /// Boot id, where the transport states it.
+    pub boot_id: Option<String>,
+    /// The lines by part.
+    pub evidence: Vec<Evidence>,
+    /// What a whole report has and this one has not.
+    pub gaps: Vec<Gap>,
+}
+
+/// How long a report that waits for its end is kept when nothing comes.
+const PATIENCE_MS: u64 = 3000;
+
+/// Records without any part of a report after which a report that has its kill line is handed on.
+const LINGER_RECORDS: u32 = 256;
+
+/// Longest silence of the kernel's clock inside one report. A slow serial console delays lines by less.
+const LONGEST_PAUSE_US: u64 = 30_000_000;
+
+/// Reads records, tells of events.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    joiner: Joiner,
+    draft: Option<Draft>,
+    recent: Recent,
+    since_part: u32,
+    last_seq: Option<u64>,
+}
+
+impl Assembler {
+    /// Nothing read yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next record and hands on the events that it ends.
+    pub fn push(&mut self, record: Record, out: &mut dyn FnMut(LogEvent)) {
+        if record.foreign {
+            return;
+        }
+        let mut whole = Vec::new();
+        let columns = self.draft.as_ref().and_then(|d| d.columns.as_ref());
+        self.joiner.push(record, columns, &mut whole);
+        for record in whole {
+            self.take(&record, out);
+        }
+    }
+
+    /// Nothing came for `waited_ms`: hands on what is complete, and after a while also what is not.
+    pub fn idle(&mut self, waited_ms: u64, out: &mut dyn FnMut(LogEvent)) {
+        self.flush_joiner(out);
+        if self.draft.as_ref().is_some_and(|d| d.is_over() || waited_ms >= PATIENCE_MS) {
+            self.close(out);
+        }
+    }
+
+    /// The end of the input.
+    pub fn finish(&mut self, out: &mut dyn FnMut(LogEvent)) {
+        self.flush_joiner(out);
+        self.close(out);
+    }
+
+    /// True while a report is open that has not seen its end: the caller must not skip lines.
+    #[must_use]
+    pub fn wants_every_line(&self) -> bool {
+        self.draft.as_ref().is_some_and(|d| !d.is_over()) && self.since_part < LINGER_RECORDS
+    }
+
+    /// True when the latest record was a part of a report.
+    #[must_use]
+    pub const fn read_a_part(&self) -> bool {
+        self.since_part == 0
+    }
+
+    fn flush_joiner(&mut self, out: &mut dyn FnMut(LogEvent)) {
+        let mut whole = Vec::new();
+        self.joiner.flush(&mut whole);
+        for record in whole {
+            self.take(&record, out);
+        }
+    }
+
+    fn take(&mut self, record: &Record, out: &mut dyn FnMut(LogEvent)) {
+        if self.recent.is_repetition_of_last(record) {
+            return;
+        }
+        self.note_lost_records(record);
+        let found = self.split_and_read(record, out);
+        self.since_part = if found { 0 } else { self.since_part.saturating_add(1) };
+        if self.since_part == LINGER_RECORDS && self.draft.as_ref().is_some_and(Draft::is_over) {
+            self.close(out);
+        }
+    }
+
+    fn note_lost_records(&mut self, record: &Record) {
+        let Some(seq) = record.seq else { return };
+        if let (Some(last), Some(draft)) = (self.last_seq, self.draft.as_mut())
+            && seq > last + 1 && !draft.is_over() {
+                draft.report.extent.records_lost = draft.report.extent.records_lost.saturating_add(seq - last - 1);
+            }
+        self.last_seq = Some(seq);
+    }
+
+    /// A record is one message; but statistics and Mem-Info came as one record of many lines (before 6.x), and
+    /// node-problem-detector joins the two kill lines with a blank.
+    fn split_and_read(&mut self, record: &Record, out: &mut dyn FnMut(LogEvent)) -> bool {
+        let text = &record.text[..];
+        if let Some(at) = find(text, b"sacrifice child Killed process ") {
+            let (chosen, killed) = text.split_at(at + b"sacrifice child".len());
+            let read = self.read(chosen.trim_ascii(), record, out);
+            return self.read(killed.trim_ascii(), record, out) || read;
+        }
+        if !text.contains(&b'\n') || !self.is_list(text) {
+            return self.read(text, record, out);
+        }
+        let mut read = false;
+        for line in text.split(|b| *b == b'\n') {
+            read |= self.is_list(line) && self.read(line, record, out);
+        }
+        read
+    }
+
+    /// True for text whose lines are items: statistics (while they are expected) and Mem-Info.
+    fn is_list(&self, text: &[u8]) -> bool {
+        let first = text.split(|b| *b == b'\n').next().unwrap_or_default();
+        let statistics_expected = self.draft.as_ref().is_some_and(Draft::expects_statistics);
+        (statistics_expected && message::statistic(first).is_some())
+            || matches!(message::parse(first), Some(Message::NodeMemory(_) | Message::StatsFor(_)))
+    }
+
+    /// Reads one message. True when it was part of a report.
+    fn read(&mut self, text: &[u8], record: &Record, out: &mut dyn FnMut(LogEvent)) -> bool {
+        let Some(message) = message::parse(text) else {
+            return self.read_in_context(text, record, out);
+        };
+        match message {
+            Message::Notice(Notice::AllocationFailure) => {
+                // What follows looks like a report and kills nobody.
+                if self.draft.as_ref().is_some_and(|d| !d.is_event()) {
+                    self.draft = None;
+                }
+                false
+            }
+            Message::Notice(Notice::Suppressed(count)) => {
+                self.recent.suppressed = self.recent.suppressed.saturating_add(count);
+                true
+            }
+            Message::Notice(Notice::Dropped(count)) => {
+                if let Some(draft) = self.draft.as_mut().filter(|d| !d.is_over()) {
+                    draft.report.extent.records_lost = draft.report.extent.records_lost.saturating_add(count);
+                    draft.cite(Part::Lost, text, record);
+                }
+                false
+            }
+            Message::Reap(ref reap) => {
+                let known =
+                    self.draft.as_mut().is_some_and(|d| d.reaped(reap, text, record)) || self.recent.killed(reap.pid);
+                if !known {
+                    self.close(out);
+                    self.draft = Some(Draft::of_reaper(reap, text, record, &mut self.recent));
+                }
+                true
+            }
+            ref other => {
+                let part = draft::part_of(other);
+                self.absorb(part, text, record, out, |draft, recent| draft.absorb(other, record, recent))
+            }
+        }
+    }
+
+    /// Rows and statistics mean something only where they stand.
+    fn read_in_context(&mut self, text: &[u8], record: &Record, out: &mut dyn FnMut(LogEvent)) -> bool {
+        if self.draft.as_ref().is_some_and(Draft::expects_statistics)
+            && let Some((key, value)) = message::statistic(text) {
+                return self.absorb(Part::MemoryStat, text, record, out, |draft, _| draft.statistic(key, value));
+            }
+        let columns = self.draft.as_ref().filter(|d| !d.is_over()).and_then(|d| d.columns.clone());
+        match message::table_row(text, columns.as_ref()) {
+            Some(row) => self.absorb(Part::TaskTable, text, record, out, |draft, _| draft.row(&row)),
+            None => false,
+        }
+    }
+
+    /// Lets the open report take a part, or begins a new one where it cannot follow.
+    fn absorb(
+        &mut self,
+        part: Part,
+        text: &[u8],
+        record: &Record,
+        out: &mut dyn FnMut(LogEvent),
+        put: impl FnOnce(&mut Draft, &mut Recent),
+    ) -> bool {
+        if self.draft.as_ref().is_some_and(|d| !d.can_take(part, text, record)) {
+            self.close(out);
+        }
+        let draft = self.draft.get_or_insert_with(|| Draft::new(record));
+        draft.cite(part, text, record);
+        put(draft, &mut self.recent);
+        true
+    }
+
+    fn close(&mut self, out: &mut dyn FnMut(LogEvent)) {
+        if let Some(draft) = self.draft.take().filter(Draft::is_event) {
+            out(finish::finish(draft, &mut self.recent));
+        }
+    }
+}
+
+fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+    memchr::memmem::find(text, needle)
+}

@@ -1,0 +1,103 @@
+//! One kernel message: every wording of an OOM report since 2.6.
+//!
+//! A parser here sees one message without any prefix and answers what it says, borrowing from it. It knows nothing of the
+//! report around it: which messages belong together is the assembler's business.
+//!
+//! Process names are arbitrary bytes of at most 15 (`TASK_COMM_LEN` − 1), cgroup paths arbitrary bytes of any length, so
+//! every parser anchors on the kernel's own words at the end of the line and takes what is left as the name. A message
+//! that breaks off (a damaged log) yields the fields that were whole.
+
+mod charge;
+mod kill;
+mod node_memory;
+mod notice;
+mod scan;
+mod table;
+mod trigger;
+
+pub use charge::{StatsFor, TaskInCgroup, Usage, UsageOf};
+pub use kill::{Chosen, Killed, OomKill, Reap};
+pub use node_memory::{FreeList, NodeMemoryLine, ZoneLine};
+pub use notice::Notice;
+pub use table::{Column, Columns, Row};
+pub use trigger::{Cpu, Cpuset, Invoked};
+
+/// Longest process name: `TASK_COMM_LEN` (include/linux/sched.h) less its NUL.
+pub const COMM_MAX: usize = 15;
+
+/// What one message of an OOM report says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message<'a> {
+    /// `java invoked oom-killer: gfp_mask=…`
+    Invoked(Invoked<'a>),
+    /// `java cpuset=… mems_allowed=0`
+    Cpuset(Cpuset<'a>),
+    /// `CPU: 0 PID: 138 Comm: java Not tainted …`
+    Cpu(Cpu<'a>),
+    /// `Call Trace:`, `<TASK>`, or a frame of it.
+    Stack(Option<&'a [u8]>),
+    /// `Task in … killed as a result of limit of …`
+    TaskInCgroup(TaskInCgroup<'a>),
+    /// `memory: usage …kB, limit …kB, failcnt …`
+    Usage(Usage),
+    /// `Memory cgroup stats for …:`
+    StatsFor(StatsFor<'a>),
+    /// A line of Mem-Info.
+    NodeMemory(NodeMemoryLine<'a>),
+    /// `[ pid ]   uid  tgid …`
+    TableHeader(Columns),
+    /// `oom-kill:constraint=…`
+    OomKill(OomKill<'a>),
+    /// `Kill process 123 (java) score 900 or sacrifice child`
+    Chosen(Chosen<'a>),
+    /// `Kill process 123 (java) sharing same memory`
+    SharesMemory(Chosen<'a>),
+    /// `Killed process 123 (java) total-vm:…`
+    Killed(Killed<'a>),
+    /// `Tasks in … are going to be killed due to memory.oom.group set`
+    GroupKill(&'a [u8]),
+    /// `oom_reaper: …`
+    Reap(Reap),
+    /// Everything else that matters: see [`Notice`].
+    Notice(Notice<'a>),
+}
+
+/// Reads one message. `None` for what is no part of an OOM report, and for the two kinds that mean something only in
+/// their place: table rows ([`table_row`]) and statistics ([`statistic`]).
+#[must_use]
+pub fn parse(text: &[u8]) -> Option<Message<'_>> {
+    // The commonest first; each parser rejects by looking for one literal.
+    None.or_else(|| kill::killed(text).map(Message::Killed))
+        .or_else(|| kill::shares_memory(text).map(Message::SharesMemory))
+        .or_else(|| kill::chosen(text).map(Message::Chosen))
+        .or_else(|| trigger::invoked(text).map(Message::Invoked))
+        .or_else(|| kill::oom_kill(text).map(Message::OomKill))
+        .or_else(|| charge::usage(text).map(Message::Usage))
+        .or_else(|| charge::task_in_cgroup(text).map(Message::TaskInCgroup))
+        .or_else(|| charge::stats_for(text).map(Message::StatsFor))
+        .or_else(|| kill::group_kill(text).map(Message::GroupKill))
+        .or_else(|| kill::reap(text).map(Message::Reap))
+        .or_else(|| table::header(text).map(Message::TableHeader))
+        .or_else(|| trigger::cpu(text).map(Message::Cpu))
+        .or_else(|| trigger::cpuset(text).map(Message::Cpuset))
+        .or_else(|| notice::notice(text).map(Message::Notice))
+        .or_else(|| trigger::stack(text).map(Message::Stack))
+        .or_else(|| node_memory::line(text).map(Message::NodeMemory))
+}
+
+/// Reads a row of the task table, whose columns the header named or the row's own shape must tell.
+#[must_use]
+pub fn table_row<'a>(text: &'a [u8], columns: Option<&Columns>) -> Option<Row<'a>> {
+    table::row(text, columns)
+}
+
+/// Reads a statistic of a cgroup: `anon 50221056`.
+#[must_use]
+pub fn statistic(text: &[u8]) -> Option<(&str, u64)> {
+    charge::statistic(text)
+}
+
+/// Reads statistics of the inline form: `cache:32KB rss:524188KB …`, sizes turned into bytes.
+pub fn inline_statistics(text: &[u8]) -> impl Iterator<Item = (&str, u64)> {
+    charge::inline_statistics(text)
+}
