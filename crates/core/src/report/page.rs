@@ -35,6 +35,11 @@ impl Page {
         self.out
     }
 
+    /// Columns of a line.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
     /// Columns of a line inside a section.
     pub(super) fn inner_width(&self) -> usize {
         self.width - INDENT
@@ -96,6 +101,9 @@ impl Page {
     /// Wrapped text behind `lead` (a bullet, a number), which stands in the `indent` columns before it.
     pub(super) fn hanging(&mut self, role: Role, lead: &str, indent: usize, text: &str) {
         let text = self.text(text);
+        if text.is_empty() && lead.is_empty() {
+            return;
+        }
         let mut lead = layout::pad(lead, indent, Align::Left);
         for line in layout::wrap(&text, self.inner_width().saturating_sub(indent)) {
             let line = format!("{lead}{}", self.paint(role, &line));

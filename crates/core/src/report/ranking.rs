@@ -14,6 +14,9 @@ use crate::units::Bytes;
 /// Rows from the top of the ranking.
 const TOP: usize = 6;
 
+/// A process name has up to 15 bytes: it is cut only after other columns have gone.
+const NAME: usize = 15;
+
 /// The ranking with what else the log says of its rows.
 pub(super) struct View<'a> {
     pub(super) ranking: &'a Ranking,
@@ -75,7 +78,7 @@ pub(super) fn write(page: &mut Page, case: &Case) {
     let columns = [
         left("", 0),
         right("#", 4),
-        left("name", 0).shrinking(Shrink::End, 8),
+        left("name", 0).shrinking(Shrink::End, NAME),
         right("pid", 2),
         right("score", 0),
         right("memory", 3),

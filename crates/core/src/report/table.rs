@@ -83,7 +83,9 @@ pub(super) fn write(page: &mut Page, columns: &[Column], rows: &[Row]) {
                 Some(layout::pad(&text, width, column.align))
             })
             .collect();
-        let line = page.paint(row.role, cells.join(&" ".repeat(GAP)).trim_end());
+        let line =
+            layout::shorten_end(cells.join(&" ".repeat(GAP)).trim_end(), page.inner_width(), page.glyphs.ellipsis);
+        let line = page.paint(row.role, &line);
         page.line(&line);
     }
 }
@@ -94,6 +96,7 @@ struct Shown {
     at: usize,
     width: usize,
     least: usize,
+    shrinks: bool,
     expendable: u8,
 }
 
@@ -104,11 +107,21 @@ fn fit(columns: &[Column], rows: &[Row], width: usize) -> Vec<(usize, usize)> {
         let cells = rows.iter().map(|row| layout::width_of(row.cell(at))).max().unwrap_or(0);
         let width = cells.max(layout::width_of(column.title));
         let least = column.shrinks.map_or(width, |(_, least)| least.min(width));
-        (cells > 0).then_some(Shown { at, width, least, expendable: column.expendable })
+        (cells > 0).then_some(Shown {
+            at,
+            width,
+            least,
+            shrinks: column.shrinks.is_some(),
+            expendable: column.expendable,
+        })
     };
     let mut shown: Vec<Shown> = columns.iter().enumerate().filter_map(natural).collect();
     while shown.iter().map(|c| c.least + GAP).sum::<usize>() > width + GAP {
-        let Some(worst) = shown.iter().map(|c| c.expendable).max().filter(|&worst| worst > 0) else { break };
+        let Some(worst) = shown.iter().map(|c| c.expendable).max().filter(|&worst| worst > 0) else {
+            // What must stay and does not fit: names go down to a letter.
+            shown.iter_mut().filter(|c| c.shrinks).for_each(|c| c.least = 1);
+            break;
+        };
         shown.retain(|c| c.expendable < worst);
     }
     let taken = shown.iter().map(|c| c.width + GAP).sum::<usize>();

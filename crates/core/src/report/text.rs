@@ -62,25 +62,24 @@ fn verdict(page: &mut Page, case: &Case) {
     let diagnosis = &case.diagnosis;
     let event = format!("{} {}", page.glyphs.cross, words::event(case));
     let cause = words::cause(case);
-    let confidence = words::confidence(diagnosis.confidence);
-    let dot = page.glyphs.dot;
-    let whole = format!("{event}: {cause} {dot} {confidence}");
-    if layout::width_of(&whole) <= page.inner_width() + 2 {
-        let line = format!(
-            "{} {}",
-            page.paint(Role::Verdict, &format!("{event}: {cause}")),
-            page.paint(Role::Dim, &format!("{dot} {confidence}"))
-        );
-        page.raw(&line);
-    } else {
-        let line =
-            format!("{} {}", page.paint(Role::Verdict, &event), page.paint(Role::Dim, &format!("{dot} {confidence}")));
-        page.raw(&line);
+    let sure = format!("{} {}", page.glyphs.dot, words::confidence(diagnosis.confidence));
+    let fits = |text: &str| layout::width_of(text) + 1 + layout::width_of(&sure) <= page.width();
+    let one_line = format!("{event}: {cause}");
+    if fits(&one_line) {
+        first_line(page, &one_line, &sure);
+    } else if fits(&event) {
+        first_line(page, &event, &sure);
         page.paragraph(Role::Verdict, 0, cause);
+    } else {
+        first_line(page, &event, "");
+        page.paragraph(Role::Verdict, 0, &format!("{cause} {sure}"));
     }
-    if !diagnosis.summary.is_empty() {
-        page.paragraph(Role::Plain, 0, &diagnosis.summary);
-    }
+    page.paragraph(Role::Plain, 0, &diagnosis.summary);
+}
+
+fn first_line(page: &mut Page, verdict: &str, sure: &str) {
+    let line = format!("{} {}", page.paint(Role::Verdict, verdict), page.paint(Role::Dim, sure));
+    page.raw(&line);
 }
 
 fn remedies(page: &mut Page, case: &Case) {
@@ -120,7 +119,11 @@ fn citation(page: &Page, case: &Case, cited: &[EvidenceId]) -> String {
     let mut ranges: Vec<(u64, u64)> =
         case.incident.evidence.iter().filter(|e| cited.contains(&e.id)).map(|e| e.lines).collect();
     ranges.sort_unstable();
-    ranges.dedup();
+    ranges.dedup_by(|next, before| {
+        let joins = next.0 <= before.1.saturating_add(1);
+        before.1 = if joins { before.1.max(next.1) } else { before.1 };
+        joins
+    });
     if ranges.is_empty() {
         return String::new();
     }

@@ -83,12 +83,14 @@ fn victim_table(page: &mut Page, victims: &[Victim]) {
         right("file", 3),
         right("adj", 1),
     ];
+    // A column of zeros tells nothing.
+    let has_shared = victims.iter().any(|v| v.shmem_bytes.is_some_and(|b| b.0 > 0));
     let row = |v: &Victim| {
         Row::plain(vec![
             v.comm.as_ref().map_or_else(String::new, words::name),
             v.pid.to_string(),
             words::size(v.anon_bytes),
-            words::size(v.shmem_bytes),
+            words::size(v.shmem_bytes.filter(|_| has_shared)),
             words::size(v.file_bytes),
             words::adj(v.oom_score_adj),
         ])
@@ -112,7 +114,7 @@ fn trigger_facts(report: &KernelReport, trigger: &Trigger) -> Vec<String> {
         (false, _) => "",
     };
     let asked = match report.order {
-        _ if report.sysrq => Some("sysrq-f: asked for by hand".to_owned()),
+        _ if words::is_by_hand(report) => Some("sysrq-f: asked for by hand".to_owned()),
         Some(order @ 0..=20) => Some(format!("asked for {}", words::count(1 << order, "page", "pages"))),
         _ => None,
     };

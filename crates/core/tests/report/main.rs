@@ -45,7 +45,16 @@ fn text_in_colour_and_in_ascii() {
 /// No line is wider than asked, except text to paste, which must not be broken.
 #[test]
 fn text_holds_its_width() {
-    for (name, case) in cases::all() {
+    let mut all = cases::all();
+    let mut nothing_killed = cases::node();
+    nothing_killed.incident.kills[0].no_killable_process = true;
+    nothing_killed.incident.kills[0].trigger.as_mut().unwrap().pid = Some(5120);
+    for (row, name) in nothing_killed.diagnosis.ranking.as_mut().unwrap().rows.iter_mut().zip(["a", "a-long-name-of-a"])
+    {
+        row.comm = name.into();
+    }
+    all.push(("nothing_killed", nothing_killed));
+    for (name, case) in all {
         for width in 40..=130 {
             for unicode in [true, false] {
                 let options = TextOptions { unicode, evidence: true, ..options(width) };
