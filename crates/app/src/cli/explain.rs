@@ -1,5 +1,6 @@
 //! `oomscope explain`: kernel logs in, cases out.
 
+mod chunks;
 mod input;
 mod pipeline;
 

@@ -1,9 +1,7 @@
 //! From inputs to cases: opens, scans, and lets each event become a case.
 
 use std::collections::HashSet;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -16,6 +14,7 @@ use oomscope_core::incident::history::History;
 use oomscope_sources::log_file::{self, LogInput};
 use oomscope_sources::{clock, kmsg};
 
+use super::chunks::{Chunks, Next};
 use super::input::{self, Input};
 use crate::cli::complain;
 use crate::progress::Progress;
@@ -132,71 +131,39 @@ impl Pipeline {
             let name = input.name().map(str::to_owned);
             self.open = Some(OpenLog { scanner: Scanner::new(), path: Some(path.to_owned()), name, boot_id: None, gap: None });
         }
-        let read = if input::is_live(path) { self.read_live(input, sink) } else { self.read_stored(input, path, sink) };
+        let read = self.scan(input, path, sink);
         self.say_what_was_cut();
         read
     }
 
-    /// A file: read straight into the scanner's buffer.
-    fn read_stored(&mut self, mut input: LogInput, path: &Path, sink: &mut Sink<'_>) -> anyhow::Result<()> {
+    /// Lets a thread read while this one scans, and notices when a live input pauses.
+    fn scan(&mut self, input: LogInput, path: &Path, sink: &mut Sink<'_>) -> anyhow::Result<()> {
+        let patience = if input::is_live(path) { Some(IDLE) } else { None };
         let size = std::fs::metadata(path).map_or(0, |m| m.len());
-        let mut progress = Progress::new(input::display_name(&input), size);
-        let mut events = Vec::new();
-        loop {
-            let Some(log) = self.open.as_mut() else { return Ok(()) };
-            let read = input.read(log.scanner.spare());
-            match read {
-                Ok(0) => return Ok(()),
-                Ok(count) => log.scanner.commit(count, &mut |event| events.push(event)),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return self.broke_off(error),
-            }
-            progress.at(input.file_offset());
-            if !events.is_empty() {
-                progress.pause();
-                self.emit_from_open(std::mem::take(&mut events), sink)?;
-            }
-        }
-    }
-
-    /// A pipe: read by a thread of its own, so that a pause of the writer can be noticed and a case shown meanwhile.
-    fn read_live(&mut self, mut input: LogInput, sink: &mut Sink<'_>) -> anyhow::Result<()> {
-        let (send, receive) = sync_channel::<std::io::Result<Vec<u8>>>(4);
-        std::thread::Builder::new().name("read-input".to_owned()).spawn(move || {
-            loop {
-                let mut chunk = vec![0; 64 << 10];
-                let message = match input.read(&mut chunk) {
-                    Ok(0) => return,
-                    Ok(count) => {
-                        chunk.truncate(count);
-                        Ok(chunk)
-                    }
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                    Err(error) => Err(error),
-                };
-                let last = message.is_err();
-                if send.send(message).is_err() || last {
-                    return;
-                }
-            }
-        })?;
+        let mut progress = Progress::new(input::display_name(&input), if patience.is_none() { size } else { 0 });
+        let mut chunks = Chunks::of(input)?;
         let mut quiet_since = Instant::now();
         loop {
             let Some(log) = self.open.as_mut() else { return Ok(()) };
             let mut events = Vec::new();
-            match receive.recv_timeout(IDLE) {
-                Ok(Ok(chunk)) => {
+            match chunks.next(patience) {
+                Next::Chunk(chunk) => {
                     quiet_since = Instant::now();
-                    log.scanner.push(&chunk, &mut |event| events.push(event));
+                    log.scanner.push(&chunk.bytes, &mut |event| events.push(event));
+                    progress.at(chunk.file_offset);
+                    chunks.give_back(chunk);
                 }
-                Ok(Err(error)) => return self.broke_off(error),
-                Err(RecvTimeoutError::Timeout) => {
+                Next::Pause => {
                     let waited = u64::try_from(quiet_since.elapsed().as_millis()).unwrap_or(u64::MAX);
                     log.scanner.idle(waited, &mut |event| events.push(event));
                 }
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Next::Failed(error) => return self.broke_off(error),
+                Next::End => return Ok(()),
             }
-            self.emit_from_open(events, sink)?;
+            if !events.is_empty() {
+                progress.pause();
+                self.emit_from_open(events, sink)?;
+            }
         }
     }
 
