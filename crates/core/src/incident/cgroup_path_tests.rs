@@ -232,6 +232,7 @@ fn shapes_are_checked() {
     for template in [
         "/kubepods/burstable/pod-evil/x",
         "/kubepods/burstable/pod966f455a-5021-48bc-a77b",
+        "/kubepods.slice/kubepods-burstable.slice/kubepods",
         "/kubepods/burstable/pod966F455A-5021-48BC-A77B-3F1D9448D0C0",
         "/kubepods/burstable/pod966f455a_5021-48bc-a77b-3f1d9448d0c0",
         "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod\u{1b}[31m.slice",
