@@ -123,6 +123,8 @@ impl CgroupPath {
     fn enter_pod(&mut self, uid: String, qos: Option<&'static str>, component: &[u8], parent: &[u8]) {
         match self.level {
             Level::Kubepods | Level::QosClass => {}
+            // Below a QoS class whose name is damaged.
+            Level::InKubepods if self.owner.pod_uid.is_none() => {}
             Level::Pod | Level::InKubepods => return self.enter_unknown(component, false),
             // Only the slice says by itself that it is kubelet's; `pod<uid>` inside a container is the container's word.
             Level::Container | Level::BelowContainer if qos.is_none() => return self.enter_unknown(component, false),

@@ -268,6 +268,18 @@ fn cut_container_ids() {
     assert_eq!(describe(&path(anonymised)), "a container of pod 966f455a");
 }
 
+/// A damaged letter in the name of the QoS class does not lose the pod below it.
+#[test]
+fn damage_above_the_pod() {
+    for template in [
+        "/kubepods.slice/kubepods-urstable.slice/kubepods-burstable-podU_ID.slice/cri-containerd-CID.scope",
+        "/kubepods/urstable/podUID/CID",
+    ] {
+        assert_eq!(level_of(&path(template)), Level::Container, "{template}");
+        assert_eq!(describe(&path(template)), "container 3d4cccf9d78b of pod 966f455a", "{template}");
+    }
+}
+
 /// However deep a path nests machine into machine, what is kept of the outer ones stays one identity.
 #[test]
 fn nesting_is_bounded() {
