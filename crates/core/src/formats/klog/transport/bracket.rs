@@ -62,7 +62,7 @@ fn is_delta(content: &[u8]) -> bool {
 pub(super) fn is_wide_stamp(bytes: &[u8]) -> bool {
     let Some((content, rest)) = bracket(bytes) else { return false };
     match printk_stamp(bytes) {
-        Some(_) => content.len() >= 12 && matches!(rest.first(), Some(b' ' | b'['))  && !skip_blanks(rest).is_empty(),
+        Some(_) => content.len() >= 12 && matches!(rest.first(), Some(b' ' | b'[')) && !skip_blanks(rest).is_empty(),
         None => ctime(content).is_some(),
     }
 }
@@ -200,7 +200,14 @@ pub(super) fn iso<'a>(bytes: &'a [u8], head: &mut Head, _: &mut Habit) -> Option
     let (content, rest) = bracket(bytes)?;
     let (iso, end) = stamp::iso(content)?;
     end.is_empty().then(|| head.time(&iso.when))?;
-    Some(skip_one_blank(rest.strip_prefix(b":").unwrap_or(rest)))
+    match rest.strip_prefix(b":") {
+        // Talos reads /dev/kmsg and names the level before its stamp.
+        Some(rest) if head.record.level.is_some() => {
+            head.stamped();
+            Some(skip_one_blank(rest))
+        }
+        _ => Some(skip_one_blank(rest)),
+    }
 }
 
 /// `5193641.506728] text`: copied without its first bytes. Digits may be lost too, so this gives no time.

@@ -68,7 +68,8 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Value> {
 fn exact_bytes(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for c in text.chars() {
-        match u32::from(c).checked_sub(RAW_BYTES).and_then(|byte| u8::try_from(byte).ok()).filter(|byte| *byte >= 0x80) {
+        match u32::from(c).checked_sub(RAW_BYTES).and_then(|byte| u8::try_from(byte).ok()).filter(|byte| *byte >= 0x80)
+        {
             Some(byte) => out.push(byte),
             None => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }

@@ -114,9 +114,10 @@ impl Fragments {
             pending.lines.1 = lines.1;
             text.extend_from_slice(body);
         }
-        let complete = self.pending.as_ref().is_some_and(|(_, total, text)| {
-            text.len() as u64 >= *total || text.len() >= LONGEST_RECORD
-        });
+        let complete = self
+            .pending
+            .as_ref()
+            .is_some_and(|(_, total, text)| text.len() as u64 >= *total || text.len() >= LONGEST_RECORD);
         if complete {
             self.flush(emit);
         }

@@ -223,7 +223,8 @@ impl Unwrapper {
 
     fn collect(&mut self, mut collector: Collector, base: Box<Record>, line: &[u8], number: u64, emit: Emit<'_>) {
         let mut values = Vec::new();
-        let fed = collector.feed(line, number, &mut |object, first| values.extend(json::parse(object).map(|v| (v, first))));
+        let fed =
+            collector.feed(line, number, &mut |object, first| values.extend(json::parse(object).map(|v| (v, first))));
         for (value, first) in values {
             let base = Record { lines: (first, number), ..(*base).clone() };
             self.value(&value, &base, 0, emit);
@@ -360,4 +361,3 @@ fn without_written_line_end(mut text: &[u8]) -> &[u8] {
     }
     text
 }
-

@@ -151,6 +151,7 @@ const RECOGNISERS: &[Recogniser] = &[
 ];
 
 /// What is left when no layer is found any more.
+#[allow(clippy::large_enum_variant, reason = "one lives at a time, on the stack; a box would be an allocation a line")]
 pub(super) enum Content<'a> {
     /// Text, up to the end of the line.
     Text(&'a [u8]),
@@ -171,7 +172,9 @@ pub(super) fn peel<'a>(line: &'a [u8], head: &mut Head, habit: &mut Habit) -> Co
         let start = if head.stage == Stage::Outside { skip_blanks(rest) } else { rest };
         let Some(first) = start.first().copied() else { break };
         if head.stage == Stage::Outside {
-            if first.is_ascii_digit() && let Some(header) = kmsg::parse(start) {
+            if first.is_ascii_digit()
+                && let Some(header) = kmsg::parse(start)
+            {
                 return Content::Kmsg(header);
             }
             if super::json::begins(start) {
@@ -196,9 +199,8 @@ pub(super) fn peel<'a>(line: &'a [u8], head: &mut Head, habit: &mut Habit) -> Co
 pub(super) fn is_unmistakable(bytes: &[u8]) -> bool {
     match bytes.first() {
         Some(b'[') => bracket::is_wide_stamp(bytes),
-        Some(b'<') => {
-            syslog::pri(bytes).is_some_and(|(_, rest)| !rest.first().copied().is_some_and(is_blank) && is_unmistakable(rest))
-        }
+        Some(b'<') => syslog::pri(bytes)
+            .is_some_and(|(_, rest)| !rest.first().copied().is_some_and(is_blank) && is_unmistakable(rest)),
         Some(b'0'..=b'9') => super::stamp::iso(bytes).is_some() || kmsg::parse(bytes).is_some(),
         _ => false,
     }

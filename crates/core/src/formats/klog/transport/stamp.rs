@@ -128,31 +128,31 @@ pub(super) fn date_in_words(bytes: &[u8]) -> Option<(When, &[u8])> {
 
 /// Makes a date of the words before the time of day and the year that may follow it.
 fn date_around<'a>(before: &[&[u8]], time: Clock, rest: &'a [u8]) -> Option<(When, &'a [u8])> {
-        let (last, earlier) = before.split_last()?;
-        let (year_before, names, day) = match fixed_number(last, 4) {
-            // `Dec 7 2017 00:05:14`
-            Some((year, [])) => (Some(year), earlier.split_last()?.1, number(earlier.last()?)?.0),
-            _ => (None, earlier, day_of_month(last)?),
-        };
-        let (year_before, names) = match names.split_first() {
-            Some((first, names)) if fixed_number(first, 4).is_some_and(|(_, tail)| tail.is_empty()) => {
-                (number(first).map(|(year, _)| year), names)
-            }
-            _ => (year_before, names),
-        };
-        let name = month_word(names)?;
-        let (year, utc, rest) = match year_before {
-            Some(year) => (Some(year), false, rest),
-            // Only a date with a weekday is followed by its year.
-            None if names.len() > 1 => year_after(rest),
-            None => (None, false, rest),
-        };
-        let local = year.and_then(|year| civil(year, month(name), day, time));
-        let when = if utc {
-            When { wall: local.and_then(|local| Offset::UTC.to_timestamp(local).ok()), ..When::default() }
-        } else {
-            When { wall_local: local, ..When::default() }
-        };
+    let (last, earlier) = before.split_last()?;
+    let (year_before, names, day) = match fixed_number(last, 4) {
+        // `Dec 7 2017 00:05:14`
+        Some((year, [])) => (Some(year), earlier.split_last()?.1, number(earlier.last()?)?.0),
+        _ => (None, earlier, day_of_month(last)?),
+    };
+    let (year_before, names) = match names.split_first() {
+        Some((first, names)) if fixed_number(first, 4).is_some_and(|(_, tail)| tail.is_empty()) => {
+            (number(first).map(|(year, _)| year), names)
+        }
+        _ => (year_before, names),
+    };
+    let name = month_word(names)?;
+    let (year, utc, rest) = match year_before {
+        Some(year) => (Some(year), false, rest),
+        // Only a date with a weekday is followed by its year.
+        None if names.len() > 1 => year_after(rest),
+        None => (None, false, rest),
+    };
+    let local = year.and_then(|year| civil(year, month(name), day, time));
+    let when = if utc {
+        When { wall: local.and_then(|local| Offset::UTC.to_timestamp(local).ok()), ..When::default() }
+    } else {
+        When { wall_local: local, ..When::default() }
+    };
     Some((when, rest))
 }
 

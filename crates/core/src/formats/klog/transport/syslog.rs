@@ -16,8 +16,26 @@ pub(super) struct Tag {
 }
 
 const FACILITIES: [&[u8]; 20] = [
-    b"kern", b"user", b"mail", b"daemon", b"auth", b"syslog", b"lpr", b"news", b"uucp", b"cron", b"authpriv", b"ftp",
-    b"local0", b"local1", b"local2", b"local3", b"local4", b"local5", b"local6", b"local7",
+    b"kern",
+    b"user",
+    b"mail",
+    b"daemon",
+    b"auth",
+    b"syslog",
+    b"lpr",
+    b"news",
+    b"uucp",
+    b"cron",
+    b"authpriv",
+    b"ftp",
+    b"local0",
+    b"local1",
+    b"local2",
+    b"local3",
+    b"local4",
+    b"local5",
+    b"local6",
+    b"local7",
 ];
 
 /// `warn` → 4. The names that util-linux, busybox, OpenWrt, Talos and rsyslog print.
@@ -178,7 +196,9 @@ fn tagged<'a>(text: &'a [u8], head: &mut Head, plain: bool) -> Option<&'a [u8]> 
     let text = facility_dot_level(text, head).unwrap_or(text);
     let (first, rest) = word(text);
     let (tag, text) = match parse_tag(text) {
-        Some((name, has_pid, rest)) if has_pid || is_kernel(name) => (Tag { kernel: is_kernel(name), host: None }, rest),
+        Some((name, has_pid, rest)) if has_pid || is_kernel(name) => {
+            (Tag { kernel: is_kernel(name), host: None }, rest)
+        }
         _ => {
             let rest = facility_dot_level(skip_blanks(rest), head).unwrap_or(rest);
             tag_after_host(first, rest, plain)?
