@@ -39,6 +39,7 @@ const KERNEL_WRAPPINGS: &[&str] = &[
     "[四 12月  7 00:05:14 2017] @",
     "[Thu Dec  7 00:05:14 2017 <    1.000001>] @",
     "[  123.456789] [Thu Dec  7 00:05:14 2017] @",
+    "[Thu Dec  7 00:05:14 2017] [   T12] @",
     "[Dec 7 00:05] @",
     "[Nov21 09:08] @",
     "[  +0.000004] @",
@@ -103,7 +104,6 @@ const TEXTS: &[&str] = &[
 fn text_survives_every_wrapping() {
     for wrapping in KERNEL_WRAPPINGS {
         for text in TEXTS {
-            // journald and kmsg are told by the first bytes: only a bare tag cannot protect a name before it.
             let record = one(&wrapping.replace('@', text));
             assert_eq!(String::from_utf8_lossy(&record.text), *text, "{wrapping}");
             assert!(record.prefixed && !record.foreign, "{wrapping}: {record:?}");
