@@ -1,1 +1,3 @@
 //! Test material, never shipped.
+
+pub mod corpus;
