@@ -1,3 +1,29 @@
-//! The `oomscope` command.
+//! The `oomscope` command: one match, each arm one verb.
 
-fn main() {}
+mod cli;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Verb};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.verb {
+        Verb::Explain(args) => cli::explain::run(&args),
+        Verb::Demo(args) => cli::demo::run(&args),
+        Verb::Rules => cli::rules::run(),
+        Verb::Completions { shell } => cli::completions(shell),
+        Verb::DemoHog { bytes } => cli::demo::hog(bytes),
+    };
+    match done {
+        Ok(outcome) => outcome.into(),
+        Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            cli::complain(&format!("{error:#}"));
+            cli::Outcome::CannotRead.into()
+        }
+    }
+}

@@ -96,7 +96,7 @@ pub fn escape(bytes: &[u8]) -> String {
                 c if c.is_ascii_control() => {
                     let _ = write!(out, "\\x{:02x}", c as u32);
                 }
-                c if c.is_control() || changes_its_surroundings(c) => {
+                c if acts_on_its_surroundings(c) => {
                     let _ = write!(out, "\\u{{{:x}}}", c as u32);
                 }
                 c => out.push(c),
@@ -107,6 +107,13 @@ pub fn escape(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+/// True for control characters and for those that are invisible or change the text beside them: what [`escape`] escapes
+/// besides the backslash.
+#[must_use]
+pub fn acts_on_its_surroundings(c: char) -> bool {
+    c.is_control() || changes_its_surroundings(c)
 }
 
 /// Characters that are invisible or that re-order, join or break the text beside them.

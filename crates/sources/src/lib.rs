@@ -1,1 +1,3 @@
 //! Where evidence comes from: the platform and its privileges live here only.
+
+pub mod log_file;

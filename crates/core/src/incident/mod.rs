@@ -5,6 +5,7 @@ mod cgroup_path;
 #[cfg(test)]
 mod cgroup_path_tests;
 pub mod describe;
+mod from_log;
 pub mod history;
 pub mod identity;
 pub mod level;

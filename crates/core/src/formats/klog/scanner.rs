@@ -168,9 +168,24 @@ impl Scanner {
         if self.start < self.end && matches!(self.mode, Mode::Lines { .. }) {
             self.read_line(self.end, self.end, out);
         }
-        self.tally.lines = self.line - 1 + newlines(&self.buffer[self.start..self.end]) + u64::from(self.ends_without_newline());
+        self.tally.lines += self.line - 1 + newlines(&self.buffer[self.start..self.end]) + u64::from(self.ends_without_newline());
         self.idle(0, out);
         self.assembler.finish(out);
+    }
+
+    /// What follows is the next file of the same rotated log: an open report goes on, line numbers begin again.
+    pub fn begin_next_file(&mut self, out: &mut dyn FnMut(LogEvent)) {
+        if self.ends_without_newline() {
+            self.push(b"\n", out);
+        }
+        self.tally.lines += self.line - 1 + newlines(&self.buffer[self.start..self.end]);
+        self.line = 1;
+    }
+
+    /// The line that is read next.
+    #[must_use]
+    pub const fn line(&self) -> u64 {
+        self.line
     }
 
     /// So far.

@@ -1,0 +1,144 @@
+//! `oomscope explain`: kernel logs in, cases out.
+
+mod input;
+mod pipeline;
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+
+use oomscope_core::case::Case;
+
+use super::filter::{Filter, Match, Since};
+use super::output::Printer;
+use super::{Colour, EXIT_CODES, Format, Outcome, When, complain};
+use pipeline::Pipeline;
+
+/// Explain the OOM kills in kernel logs
+///
+/// Reads dmesg, /dev/kmsg, journalctl, syslog, serial consoles, JSON log lines and text that somebody pasted, compressed or
+/// not, and recognises by itself which it is. Without a FILE it reads this machine's own kernel log. A case is printed as
+/// soon as it is complete, so `dmesg -w | oomscope explain` works.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES, after_long_help = AFTER_LONG_HELP)]
+pub(crate) struct Args {
+    /// Logs to read (`-` for standard input; patterns are expanded; .gz .xz .zst .bz2 too)
+    #[arg(value_name = "FILE")]
+    files: Vec<OsString>,
+
+    /// How to print the cases
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+
+    /// Also print the log lines that each verdict rests on
+    #[arg(short, long)]
+    evidence: bool,
+
+    /// Only the last N cases
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
+
+    /// Only cases since a date or for an age (2026-04-04, 2026-04-04T03:41:03Z, 15m, "3 days")
+    #[arg(long, value_name = "TIME", value_parser = Since::parse_now)]
+    since: Option<Since>,
+
+    /// Only cases of a pod: its name, its uid or the beginning of it, or any part of the cgroup path
+    #[arg(long, value_name = "POD")]
+    pod: Option<String>,
+
+    /// Only cases in which this process died: a pid, or any part of its name
+    #[arg(long, value_name = "VICTIM")]
+    victim: Option<String>,
+
+    /// When to use colour
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    color: When,
+}
+
+const AFTER_LONG_HELP: &str = "\
+Examples:
+  oomscope explain                                  this machine's kernel log
+  oomscope explain /var/log/kern.log*               rotated logs, oldest first
+  journalctl -k -o json | oomscope explain --last 1
+  dmesg -w | oomscope explain                       cases as they happen
+  kubectl debug node/NAME -it --image=busybox -- dmesg | oomscope explain -o markdown
+
+Exit codes:
+  0  at least one OOM event was explained
+  1  no OOM event was found (what was read is said on standard error)
+  2  an input could not be read, or the command line was wrong";
+
+/// Reads everything that was asked for.
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let filter = Filter { since: args.since, pod: args.pod.clone(), victim: args.victim.clone() };
+    let printer = Printer::new(args.output, Colour::options(args.color, args.evidence));
+    let mut shown = Shown { filter, printer, last: args.last, kept: VecDeque::new(), found: 0, of_unknown_time: 0 };
+    let mut pipeline = Pipeline::new();
+    let mut failed = false;
+    for input in input::inputs(&args.files) {
+        if let Err(error) = pipeline.read(input, &mut |case| shown.take(case)) {
+            if super::is_broken_pipe(&error) {
+                return Err(error);
+            }
+            complain(&format!("{error:#}"));
+            failed = true;
+        }
+    }
+    shown.finish()?;
+    Ok(conclude(&shown, &pipeline, failed))
+}
+
+/// The exit code, and a word on standard error where nothing was printed.
+fn conclude(shown: &Shown, pipeline: &Pipeline, failed: bool) -> Outcome {
+    if shown.of_unknown_time > 0 {
+        complain(&format!("--since: {} cases carry no date and were kept", shown.of_unknown_time));
+    }
+    if pipeline.duplicates() > 0 {
+        complain(&format!("{} events stood in more than one file and are shown once", pipeline.duplicates()));
+    }
+    match (failed, shown.printer.printed(), shown.found) {
+        (true, ..) => Outcome::CannotRead,
+        (false, 0, 0) => {
+            complain(&format!("no OOM event found: {}", pipeline.what_was_read()));
+            Outcome::NothingFound
+        }
+        (false, 0, found) => {
+            complain(&format!("{found} OOM events found, none of them matches"));
+            Outcome::NothingFound
+        }
+        _ => Outcome::Explained,
+    }
+}
+
+/// What becomes of each case.
+struct Shown {
+    filter: Filter,
+    printer: Printer,
+    last: Option<usize>,
+    kept: VecDeque<Case>,
+    found: u64,
+    of_unknown_time: u64,
+}
+
+impl Shown {
+    fn take(&mut self, case: Case) -> anyhow::Result<()> {
+        self.found += 1;
+        match self.filter.check(&case) {
+            Match::No => return Ok(()),
+            Match::TimeUnknown => self.of_unknown_time += 1,
+            Match::Yes => {}
+        }
+        let Some(last) = self.last else { return self.printer.case(&case) };
+        self.kept.push_back(case);
+        if self.kept.len() > last {
+            self.kept.pop_front();
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> anyhow::Result<()> {
+        for case in std::mem::take(&mut self.kept) {
+            self.printer.case(&case)?;
+        }
+        self.printer.finish()
+    }
+}

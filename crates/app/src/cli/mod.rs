@@ -1,0 +1,113 @@
+//! The command line: what can be asked, and how answers look. One file a verb.
+
+pub(crate) mod demo;
+pub(crate) mod explain;
+mod filter;
+mod output;
+pub(crate) mod rules;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Style, Styles};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+pub(crate) use output::{Colour, Format};
+
+const STYLES: Styles = Styles::styled()
+    .header(Style::new().bold())
+    .usage(Style::new().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(AnsiColor::Green.on_default());
+
+/// Why was this container killed, when every graph says there was memory left?
+///
+/// oomscope answers from the kernel's own evidence: which killer at which level, who asked for the memory, who was killed and
+/// why that one, where the memory went, and what stops it tomorrow.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, styles = STYLES, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Explain the OOM kills in kernel logs
+    Explain(explain::Args),
+    /// Cause a real OOM kill in a scratch cgroup of this machine, and explain it
+    Demo(demo::Args),
+    /// List the diagnosis rules and what each one looks at
+    Rules,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell to print it for
+        shell: clap_complete::Shell,
+    },
+    /// Grows until it is killed (what `demo` runs in the scratch cgroup)
+    #[command(hide = true)]
+    DemoHog {
+        /// How much to allocate, in bytes
+        bytes: u64,
+    },
+}
+
+/// What the exit code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outcome {
+    /// 0: at least one OOM event was explained.
+    Explained,
+    /// 1: everything could be read, and no OOM event was in it.
+    NothingFound,
+    /// 2: something could not be read.
+    CannotRead,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Explained => Self::SUCCESS,
+            Outcome::NothingFound => Self::from(1),
+            Outcome::CannotRead => Self::from(2),
+        }
+    }
+}
+
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  at least one OOM event was explained
+  1  no OOM event was found (what was read is said on standard error)
+  2  an input could not be read, or the command line was wrong";
+
+/// `--color`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Also into pipes and files
+    Always,
+    /// Never
+    Never,
+}
+
+/// Prints the completion script of the whole command line.
+pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<Outcome> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "oomscope", &mut script);
+    std::io::stdout().lock().write_all(&script)?;
+    Ok(Outcome::Explained)
+}
+
+/// Tells the user of a problem, on standard error. The text may hold file names: it is escaped.
+pub(crate) fn complain(message: &str) {
+    for line in message.lines() {
+        let _ = writeln!(std::io::stderr().lock(), "oomscope: {}", oomscope_core::text::escape(line.as_bytes()));
+    }
+}
+
+/// The reader of our output went away (`| head`): nothing to complain about.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe))
+}

@@ -1,0 +1,196 @@
+//! A case for a person at a terminal: the verdict in the first lines, everything else in the order of the next questions.
+
+use super::layout;
+use super::page::Page;
+use super::style::Role;
+use super::{memory, ranking, who, words};
+use crate::case::Case;
+use crate::evidence::{Evidence, EvidenceId, Gap};
+
+/// Narrowest and widest page.
+const WIDTHS: (usize, usize) = (40, 200);
+/// Log lines shown of each part of the report.
+const LINES_OF_PART: usize = 12;
+/// Gaps shown.
+const GAPS: usize = 20;
+
+/// How a report for a terminal looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Columns of the terminal; taken as 40 where less and as 200 where more.
+    pub width: usize,
+    /// ANSI colours.
+    pub colour: bool,
+    /// Characters beyond ASCII. Without them everything is ASCII, also what the names hold.
+    pub unicode: bool,
+    /// The log lines that the case rests on, at the end.
+    pub evidence: bool,
+}
+
+impl TextOptions {
+    /// The width that is used.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.width.clamp(WIDTHS.0, WIDTHS.1)
+    }
+}
+
+impl Default for TextOptions {
+    fn default() -> Self {
+        Self { width: 80, colour: false, unicode: true, evidence: false }
+    }
+}
+
+/// The case, explained. Ends with a newline.
+#[must_use]
+pub fn render(case: &Case, options: &TextOptions) -> String {
+    let mut page = Page::new(options);
+    verdict(&mut page, case);
+    who::write(&mut page, case);
+    memory::write(&mut page, case);
+    ranking::write(&mut page, case);
+    remedies(&mut page, case);
+    findings(&mut page, case);
+    gaps(&mut page, case);
+    if options.evidence {
+        log_lines(&mut page, case);
+    }
+    page.finish()
+}
+
+fn verdict(page: &mut Page, case: &Case) {
+    let diagnosis = &case.diagnosis;
+    let event = format!("{} {}", page.glyphs.cross, words::event(case));
+    let cause = words::cause(diagnosis.killer);
+    let confidence = words::confidence(diagnosis.confidence);
+    let dot = page.glyphs.dot;
+    let whole = format!("{event}: {cause} {dot} {confidence}");
+    if layout::width_of(&whole) <= page.inner_width() + 2 {
+        let line = format!(
+            "{} {}",
+            page.paint(Role::Verdict, &format!("{event}: {cause}")),
+            page.paint(Role::Dim, &format!("{dot} {confidence}"))
+        );
+        page.raw(&line);
+    } else {
+        let line =
+            format!("{} {}", page.paint(Role::Verdict, &event), page.paint(Role::Dim, &format!("{dot} {confidence}")));
+        page.raw(&line);
+        page.paragraph(Role::Verdict, 0, cause);
+    }
+    if !diagnosis.summary.is_empty() {
+        page.paragraph(Role::Strong, 0, &diagnosis.summary);
+    }
+}
+
+fn remedies(page: &mut Page, case: &Case) {
+    let remedies = &case.diagnosis.remedies;
+    if remedies.is_empty() {
+        return;
+    }
+    page.heading("WHAT TO DO", if remedies.len() > 1 { "best first" } else { "" });
+    for (at, remedy) in remedies.iter().enumerate() {
+        if at > 0 {
+            page.blank();
+        }
+        page.hanging(Role::Strong, &format!("{}.", at + 1), 3, &remedy.title);
+        page.paragraph(Role::Plain, 3, &remedy.detail);
+        if let Some(patch) = &remedy.patch {
+            page.patch(3, patch);
+        }
+    }
+}
+
+fn findings(page: &mut Page, case: &Case) {
+    let findings = &case.diagnosis.findings;
+    if findings.is_empty() {
+        return;
+    }
+    page.heading("HOW THIS IS KNOWN", "");
+    for finding in findings {
+        let bullet = page.glyphs.bullet;
+        page.hanging(Role::Strong, bullet, 2, &finding.title);
+        let cited = citation(page, case, &finding.evidence);
+        page.paragraph(Role::Plain, 2, &format!("{}{cited}", finding.detail));
+    }
+}
+
+/// ` [lines 131–145]`: where in the log the cited parts stand.
+fn citation(page: &Page, case: &Case, cited: &[EvidenceId]) -> String {
+    let mut ranges: Vec<(u64, u64)> =
+        case.incident.evidence.iter().filter(|e| cited.contains(&e.id)).map(|e| e.lines).collect();
+    ranges.sort_unstable();
+    ranges.dedup();
+    if ranges.is_empty() {
+        return String::new();
+    }
+    let to = page.glyphs.to;
+    let range = |&(a, b): &(u64, u64)| if a == b { a.to_string() } else { format!("{a}{to}{b}") };
+    let word = if matches!(ranges.as_slice(), [(a, b)] if a == b) { "line" } else { "lines" };
+    format!(" [{word} {}]", ranges.iter().map(range).collect::<Vec<_>>().join(", "))
+}
+
+/// Every gap of the incident and of the diagnosis, each once.
+pub(super) fn all_gaps(case: &Case) -> Vec<&Gap> {
+    let mut gaps: Vec<&Gap> = Vec::new();
+    for gap in case.incident.gaps.iter().chain(&case.diagnosis.gaps) {
+        if !gaps.contains(&gap) {
+            gaps.push(gap);
+        }
+        // One more than is shown tells that there are more; a damaged log can have thousands.
+        if gaps.len() > GAPS {
+            break;
+        }
+    }
+    gaps
+}
+
+fn gaps(page: &mut Page, case: &Case) {
+    let gaps = all_gaps(case);
+    if gaps.is_empty() {
+        return;
+    }
+    page.heading("WHAT IS NOT KNOWN, AND WHY", "");
+    for gap in gaps.iter().take(GAPS) {
+        page.hanging(Role::Gap, page.glyphs.bullet, 2, &format!("{}: {}", gap.wanted, gap.why));
+    }
+    if gaps.len() > GAPS {
+        page.paragraph(Role::Dim, 2, "and more, in the JSON");
+    }
+}
+
+fn log_lines(page: &mut Page, case: &Case) {
+    let evidence = &case.incident.evidence;
+    if evidence.is_empty() {
+        return;
+    }
+    page.heading("THE LOG LINES", case.incident.origin.file.as_deref().unwrap_or_default());
+    let last = evidence.iter().map(|e| e.lines.1).max().unwrap_or(0);
+    let number_width = last.to_string().len();
+    for part in evidence {
+        part_lines(page, part, number_width);
+    }
+}
+
+fn part_lines(page: &mut Page, part: &Evidence, number_width: usize) {
+    // Foreign lines can stand between those of a part: only where there are none is the number of each line known.
+    let (first, last) = part.lines;
+    let is_contiguous = last.checked_sub(first).and_then(|n| n.checked_add(1)) == Some(part.text.len() as u64);
+    for (at, line) in part.text.iter().take(LINES_OF_PART).enumerate() {
+        let number =
+            if is_contiguous || at == 0 { (first.saturating_add(at as u64)).to_string() } else { String::new() };
+        let number = layout::pad(&number, number_width, layout::Align::Right);
+        let number = page.paint(Role::Dim, &number);
+        let mut lead = format!("{number}  ");
+        let text = page.text(&line.to_string());
+        for piece in layout::wrap(&text, page.inner_width().saturating_sub(number_width + 2)) {
+            page.line(&format!("{lead}{piece}"));
+            lead = " ".repeat(number_width + 2);
+        }
+    }
+    if part.text.len() > LINES_OF_PART {
+        let more = words::count(part.text.len() - LINES_OF_PART, "more line", "more lines");
+        let range = who::line_range(page.glyphs.to, part.lines);
+        page.paragraph(Role::Dim, number_width + 2, &format!("and {more} ({range})"));
+    }
+}

@@ -1,0 +1,226 @@
+//! WHO: victims, trigger, the cgroup whose limit was reached, the pod, and when.
+
+use super::page::Page;
+use super::style::Role;
+use super::table::{self, Row, Shrink};
+use super::words;
+use crate::case::Case;
+use crate::evidence::{KernelReport, Trigger, Victim};
+use crate::incident::Origin;
+use crate::incident::history::Recurrence;
+use crate::incident::identity::Identity;
+use crate::text::Untrusted;
+
+/// Victims of a group kill that are listed one by one.
+const VICTIMS_LISTED: usize = 6;
+
+pub(super) fn write(page: &mut Page, case: &Case) {
+    let report = case.incident.report();
+    page.heading("WHO", "");
+    victims(page, report);
+    if let Some(trigger) = &report.trigger {
+        page.fact("trigger", Role::Plain, &trigger_line(page, report, trigger));
+    }
+    cgroups(page, report);
+    if let Some(identity) = &case.incident.identity {
+        owner(page, identity);
+    }
+    when(page, case);
+    origin(page, &case.incident.origin, report);
+    if let Some(recurrence) = &case.incident.recurrence {
+        again(page, case, recurrence);
+    }
+}
+
+fn victims(page: &mut Page, report: &KernelReport) {
+    match report.victims.as_slice() {
+        [] => {}
+        [victim] => {
+            page.fact("victim", Role::Strong, &words::victim(victim));
+            let facts = page.join(&victim_facts(victim));
+            if !facts.is_empty() {
+                page.fact("", Role::Plain, &facts);
+            }
+        }
+        many => {
+            let whole = if report.group_kill == Some(true) { ", the whole cgroup" } else { "" };
+            let names = words::victim_names(many, 4, page.glyphs.times);
+            let count = words::count(many.len(), "process", "processes");
+            page.fact("victims", Role::Strong, &format!("{count}{whole}: {names}"));
+            victim_table(page, many);
+        }
+    }
+    if let Some(chosen) = &report.chosen {
+        let dot = page.glyphs.dot;
+        page.fact("chosen", Role::Plain, &format!("{} {dot} its child was killed in its place", words::victim(chosen)));
+    }
+    if !report.killed_sharing_memory.is_empty() {
+        let names = words::victim_names(&report.killed_sharing_memory, 4, page.glyphs.times);
+        page.fact("with it", Role::Plain, &format!("{names}, sharing its memory"));
+    }
+}
+
+/// What the kill line says of one victim.
+fn victim_facts(victim: &Victim) -> Vec<String> {
+    let sizes = [
+        (victim.anon_bytes, "anonymous"),
+        (victim.shmem_bytes, "shared"),
+        (victim.file_bytes, "file"),
+        (victim.pgtables_bytes, "page tables"),
+    ];
+    let mut facts: Vec<String> = sizes
+        .into_iter()
+        .filter_map(|(size, name)| size.filter(|b| b.0 > 0).map(|bytes| format!("{bytes} {name}")))
+        .collect();
+    facts.extend(victim.uid.map(|uid| format!("uid {uid}")));
+    facts.extend(victim.oom_score_adj.map(|adj| format!("oom_score_adj {adj}")));
+    facts
+}
+
+fn victim_table(page: &mut Page, victims: &[Victim]) {
+    use table::{left, right};
+    let columns = [
+        left("name", 0).shrinking(Shrink::End),
+        right("pid", 0),
+        right("anonymous", 0),
+        right("shared", 2),
+        right("file", 3),
+        right("adj", 1),
+    ];
+    let size = |bytes: Option<crate::units::Bytes>| bytes.map_or_else(String::new, |b| b.to_string());
+    let row = |v: &Victim| {
+        Row::plain(vec![
+            v.comm.as_ref().map_or_else(String::new, words::name),
+            v.pid.to_string(),
+            size(v.anon_bytes),
+            size(v.shmem_bytes),
+            size(v.file_bytes),
+            v.oom_score_adj.map_or_else(String::new, |adj| adj.to_string()),
+        ])
+    };
+    let rows: Vec<Row> = victims.iter().take(VICTIMS_LISTED).map(row).collect();
+    page.blank();
+    table::write(page, &columns, &rows);
+    if victims.len() > VICTIMS_LISTED {
+        let rest = words::count(victims.len() - VICTIMS_LISTED, "more process", "more processes");
+        page.paragraph(Role::Dim, 0, &format!("and {rest}"));
+    }
+    page.blank();
+}
+
+fn trigger_line(page: &Page, report: &KernelReport, trigger: &Trigger) -> String {
+    let is_victim = trigger.pid.is_some() && report.victims.iter().any(|v| Some(v.pid) == trigger.pid);
+    let who = words::process(trigger.comm.as_ref(), "thread", trigger.pid);
+    let who = if is_victim { format!("{who}, the victim itself") } else { who };
+    let asked = match report.order {
+        _ if report.sysrq => Some("sysrq-f: asked for by hand".to_owned()),
+        Some(order @ 0..=20) => Some(format!("asked for {}", words::count(1 << order, "page", "pages"))),
+        _ => None,
+    };
+    let mut facts = vec![who];
+    facts.extend(asked);
+    facts.extend(report.gfp_flags.clone());
+    page.join(&facts)
+}
+
+fn cgroups(page: &mut Page, report: &KernelReport) {
+    if let Some(cgroup) = &report.limit_cgroup {
+        page.path("limit of", &cgroup.to_string());
+        let met = |n: u64| format!("reached {}", times(n));
+        let facts: Vec<String> = report
+            .limit_bytes
+            .map(words::limit)
+            .into_iter()
+            .chain(report.failcnt.filter(|&n| n > 0).map(met))
+            .collect();
+        let facts = page.join(&facts);
+        if !facts.is_empty() {
+            page.fact("", Role::Plain, &facts);
+        }
+    }
+    if let Some(cgroup) = &report.victim_cgroup
+        && report.limit_cgroup.as_ref() != Some(cgroup)
+    {
+        match report.limit_cgroup.as_ref().and_then(|limit| below(limit, cgroup)) {
+            Some(rest) => page.path("victim in", &format!("{}{}", page.glyphs.ellipsis, rest)),
+            None => page.path("victim in", &cgroup.to_string()),
+        }
+    }
+}
+
+fn times(n: u64) -> String {
+    if n == 1 { "once".to_owned() } else { format!("{} times", words::grouped(i128::from(n))) }
+}
+
+/// The part of `cgroup` below `ancestor`, with its slash.
+fn below(ancestor: &Untrusted, cgroup: &Untrusted) -> Option<Untrusted> {
+    let ancestor = ancestor.as_bytes();
+    let rest = cgroup.as_bytes().strip_prefix(ancestor.strip_suffix(b"/").unwrap_or(ancestor))?;
+    rest.starts_with(b"/").then(|| Untrusted::from(rest))
+}
+
+fn owner(page: &mut Page, identity: &Identity) {
+    if let Some(pod) = words::pod(identity) {
+        let qos = identity.qos.as_deref().map(str::to_owned);
+        let owner = identity.owner.as_deref().map(|owner| format!("of {owner}"));
+        let facts: Vec<String> = [Some(pod), qos, owner].into_iter().flatten().collect();
+        page.fact("pod", Role::Plain, &page.join(&facts));
+    } else if let Some(qos) = &identity.qos {
+        page.fact("QoS", Role::Plain, qos);
+    }
+    let facts: Vec<String> = [
+        identity.container.clone(),
+        identity.container_id.as_deref().map(words::container_id),
+        identity.runtime.clone(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !facts.is_empty() {
+        page.fact("container", Role::Plain, &page.join(&facts));
+    }
+}
+
+fn when(page: &mut Page, case: &Case) {
+    let at = &case.incident.at;
+    let facts: Vec<String> = words::wall(at).into_iter().chain(at.boot_us.map(words::boot)).collect();
+    if !facts.is_empty() {
+        page.fact("when", Role::Plain, &page.join(&facts));
+    }
+}
+
+fn origin(page: &mut Page, origin: &Origin, report: &KernelReport) {
+    let host = origin.host.as_ref().map(|host| format!("host {host}"));
+    let kernel = report.kernel_release.as_ref().map(|release| format!("kernel {release}"));
+    let facts: Vec<String> = [place(page.glyphs.to, origin), host, kernel].into_iter().flatten().collect();
+    if !facts.is_empty() {
+        page.fact("read from", Role::Plain, &page.join(&facts));
+    }
+}
+
+/// `kern.log, lines 120–180`.
+pub(super) fn place(to: &str, origin: &Origin) -> Option<String> {
+    let lines = origin.lines.map(|lines| line_range(to, lines));
+    match (&origin.file, lines) {
+        (Some(file), Some(lines)) => Some(format!("{file}, {lines}")),
+        (Some(file), None) => Some(file.clone()),
+        (None, lines) => lines,
+    }
+}
+
+/// `line 7`, `lines 120–180`.
+pub(super) fn line_range(to: &str, (first, last): (u64, u64)) -> String {
+    if first == last { format!("line {first}") } else { format!("lines {first}{to}{last}") }
+}
+
+fn again(page: &mut Page, case: &Case, recurrence: &Recurrence) {
+    let earlier = recurrence.same_pod.max(recurrence.same_cgroup);
+    if earlier == 0 {
+        return;
+    }
+    let of_what = if recurrence.same_pod > recurrence.same_cgroup { "this pod" } else { "this cgroup" };
+    let since = case.incident.at.boot_us.zip(recurrence.previous_at).and_then(|(now, then)| now.0.checked_sub(then.0));
+    let since = since.map(|us| format!("{} after the one before", words::duration(us)));
+    let nth = format!("kill number {} of {of_what} in this log", u64::from(earlier) + 1);
+    page.fact("again", Role::Plain, &page.join(&[nth, since.unwrap_or_default()]));
+}
