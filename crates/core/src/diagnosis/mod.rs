@@ -1,13 +1,28 @@
 //! Station 5 of the path: what an incident means.
 //!
-//! Pure rules, one file each in `rules/`, in the list [`rules::RULES`]. A rule looks at one incident and at what the
-//! rules before it found, and answers [`Answer::Found`], [`Answer::Absent`] or [`Answer::CannotTell`].
+//! [`diagnose`] works out once what many questions need (`Facts`: the verdict on the killer, where the memory went, the kernel's
+//! choice replayed), then asks every rule of the list [`rules::RULES`], one file each in `rules/`. A rule is a pure function and
+//! answers [`Found`](rules::Answer::Found), [`Absent`](rules::Answer::Absent) or
+//! [`CannotTell`](rules::Answer::CannotTell) with the gap.
 
+pub mod facts;
+mod memory;
+mod ranking;
 pub mod rules;
+mod set_limit;
+mod summary;
+mod verdict;
+mod words;
+
+pub use memory::{MemoryPart, MemoryUse};
+pub use ranking::{Choice, Ranked, Ranking};
 
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{EvidenceId, Gap};
+use crate::incident::Incident;
+use facts::Facts;
+use rules::{Advice, Answer, Found, RULES, Rule};
 
 /// Version of the rule set: raised whenever a rule's answer changes for some incident.
 pub const RULESET: &str = "1";
@@ -95,4 +110,58 @@ pub struct Diagnosis {
     pub remedies: Vec<Remedy>,
     /// What the rules could not tell, and why.
     pub gaps: Vec<Gap>,
+    /// The processes in the order in which the kernel would kill them; `null` where the log does not allow it.
+    #[serde(default)]
+    pub ranking: Option<Ranking>,
+    /// Where the memory went; `null` where the log has no statistics.
+    #[serde(default)]
+    pub memory: Option<MemoryUse>,
+}
+
+/// Says what an incident means. Never fails: what cannot be told is a gap.
+#[must_use]
+pub fn diagnose(incident: &Incident) -> Diagnosis {
+    let facts = Facts::of(incident);
+    let mut diagnosis = Diagnosis {
+        killer: facts.verdict.killer,
+        confidence: facts.verdict.confidence,
+        summary: summary::of(&facts),
+        ..Diagnosis::default()
+    };
+    let mut advice = Vec::new();
+    for rule in RULES {
+        match (rule.check)(&facts) {
+            Answer::Found(found) => diagnosis.take(rule, incident, found, &mut advice),
+            Answer::Absent => {}
+            Answer::CannotTell(gap) => diagnosis.lacks(gap),
+        }
+    }
+    advice.sort_by_key(|a| a.rank);
+    diagnosis.remedies = advice.into_iter().map(|a| a.remedy).collect();
+    diagnosis.ranking = facts.ranking.ok();
+    diagnosis.memory = facts.memory;
+    diagnosis
+}
+
+impl Diagnosis {
+    /// Turns observations into findings that cite only what the log has.
+    fn take(&mut self, rule: &Rule, incident: &Incident, found: Found, advice: &mut Vec<Advice>) {
+        self.findings.extend(found.observations.into_iter().map(|o| Finding {
+            rule: rule.name.to_owned(),
+            title: o.title,
+            detail: o.detail,
+            evidence: incident.evidence.iter().filter(|e| o.parts.contains(&e.part)).map(|e| e.id.clone()).collect(),
+        }));
+        for gap in found.gaps {
+            self.lacks(gap);
+        }
+        advice.extend(found.advice);
+    }
+
+    /// One missing part keeps several rules from answering; it is said once.
+    fn lacks(&mut self, gap: Gap) {
+        if !self.gaps.contains(&gap) {
+            self.gaps.push(gap);
+        }
+    }
 }

@@ -21,6 +21,9 @@ pub(super) fn finish(mut draft: Draft, recent: &mut Recent) -> LogEvent {
         fill_node_memory(memory, &draft.total_pages, &draft.other_pages, page);
     }
     settle_scope(report);
+    if report.no_killable_process || (report.panic.is_some() && report.victims.is_empty()) {
+        report.group_kill.get_or_insert(false);
+    }
     settle_victims(report, draft.summary.as_ref());
     settle_cgroup_version(report);
     let bare =
@@ -166,9 +169,11 @@ fn settle_victims(report: &mut KernelReport, summary: Option<&SummaryVictim>) {
         victim.oom_score_adj = victim.oom_score_adj.or(row.oom_score_adj);
         // 5.4.0 to 5.4.7 print bytes and call them kB (fixed by 941f762bcb27).
         if let (Some(line), Some(table)) = (victim.pgtables_bytes, row.pgtables_bytes)
-            && table.0 > 0 && line.0 == table.0.saturating_mul(1024) {
-                victim.pgtables_bytes = Some(table);
-            }
+            && table.0 > 0
+            && line.0 == table.0.saturating_mul(1024)
+        {
+            victim.pgtables_bytes = Some(table);
+        }
     }
     if let (Some(pid), Some(cgroup)) = (first, report.victim_cgroup.clone()) {
         let named = summary.is_none_or(|s| s.pid == pid);

@@ -125,9 +125,11 @@ impl Assembler {
     fn note_lost_records(&mut self, record: &Record) {
         let Some(seq) = record.seq else { return };
         if let (Some(last), Some(draft)) = (self.last_seq, self.draft.as_mut())
-            && seq > last + 1 && !draft.is_over() {
-                draft.report.extent.records_lost = draft.report.extent.records_lost.saturating_add(seq - last - 1);
-            }
+            && seq > last + 1
+            && !draft.is_over()
+        {
+            draft.report.extent.records_lost = draft.report.extent.records_lost.saturating_add(seq - last - 1);
+        }
         self.last_seq = Some(seq);
     }
 
@@ -201,9 +203,10 @@ impl Assembler {
     /// Rows and statistics mean something only where they stand.
     fn read_in_context(&mut self, text: &[u8], record: &Record, out: &mut dyn FnMut(LogEvent)) -> bool {
         if self.draft.as_ref().is_some_and(Draft::expects_statistics)
-            && let Some((key, value)) = message::statistic(text) {
-                return self.absorb(Part::MemoryStat, text, record, out, |draft, _| draft.statistic(key, value));
-            }
+            && let Some((key, value)) = message::statistic(text)
+        {
+            return self.absorb(Part::MemoryStat, text, record, out, |draft, _| draft.statistic(key, value));
+        }
         let columns = self.draft.as_ref().filter(|d| !d.is_over()).and_then(|d| d.columns.clone());
         match message::table_row(text, columns.as_ref()) {
             Some(row) => self.absorb(Part::TaskTable, text, record, out, |draft, _| draft.row(&row)),

@@ -1,0 +1,256 @@
+//! What several rules need to know of an incident, worked out once.
+
+use super::Killer;
+use super::memory::{Filler, MemoryUse};
+use super::ranking::{self, Ranking};
+use super::verdict::{self, Verdict};
+use crate::evidence::{Gap, KernelReport, Part, Scope, Task, Trigger, Victim};
+use crate::incident::Incident;
+use crate::incident::describe::describe;
+use crate::incident::level::{Level, level_of};
+use crate::text::Untrusted;
+use crate::units::{Bytes, Limit};
+
+/// One incident with what follows directly from its evidence.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The incident.
+    pub incident: &'a Incident,
+    /// Its report.
+    pub report: &'a KernelReport,
+    /// Which killer.
+    pub verdict: Verdict,
+    /// Size of a page, in bytes; 4096 where the log does not tell.
+    pub page_size: u64,
+    /// Where the memory went.
+    pub memory: Option<MemoryUse>,
+    /// The kernel's choice, replayed.
+    pub ranking: Result<Ranking, Gap>,
+}
+
+impl<'a> Facts<'a> {
+    /// Works them out.
+    #[must_use]
+    pub fn of(incident: &'a Incident) -> Self {
+        let report = incident.report();
+        let page_size = report.page_size_bytes.filter(|p| *p > 0).unwrap_or(4096);
+        Self {
+            incident,
+            report,
+            verdict: verdict::of(report),
+            page_size,
+            memory: MemoryUse::of(report),
+            ranking: ranking::replay(report, page_size, &missing(report, "task table", Part::TaskTable)),
+        }
+    }
+
+    /// The gap for a part of the report that the log has not, with the most likely reason.
+    #[must_use]
+    pub fn missing(&self, wanted: &str, part: Part) -> Gap {
+        missing(self.report, wanted, part)
+    }
+
+    /// A limit of some cgroup was hit.
+    #[must_use]
+    pub fn is_cgroup_kill(&self) -> bool {
+        use Killer::{AncestorLimit, CgroupLimit, ContainerLimit, PodLimit};
+        matches!(self.verdict.killer, ContainerLimit | PodLimit | AncestorLimit | CgroupLimit)
+            || self.report.scope == Some(Scope::Memcg)
+    }
+
+    /// The machine, or some of its memory nodes, ran out; a kill by sysrq-f is not one.
+    #[must_use]
+    pub fn is_node_kill(&self) -> bool {
+        matches!(self.verdict.killer, Killer::Node | Killer::Cpuset | Killer::MemoryPolicy) && !self.is_sysrq()
+    }
+
+    /// A person or a watchdog asked for it.
+    #[must_use]
+    pub fn is_sysrq(&self) -> bool {
+        self.report.sysrq || self.report.order == Some(-1)
+    }
+
+    /// The limit that was hit, where the log says it and it is one.
+    #[must_use]
+    pub fn limit(&self) -> Option<Bytes> {
+        self.report.limit_bytes.and_then(|l| Limit::from_printed(l).bytes())
+    }
+
+    /// cgroup v1's limit of memory and swap together, where that was hit and the limit of memory was not.
+    #[must_use]
+    pub fn memory_swap_hit(&self) -> Option<(Bytes, Bytes)> {
+        let both = self.report.memory_swap?;
+        let limit = Limit::from_printed(both.limit_bytes).bytes()?;
+        let slack = Bytes(self.page_size.saturating_mul(64));
+        let memory_free = self.report.usage_bytes?.0.saturating_add(slack.0) < self.report.limit_bytes?.0;
+        (memory_free && both.usage_bytes.0.saturating_add(slack.0) >= limit.0).then_some((both.usage_bytes, limit))
+    }
+
+    /// The first process that was killed.
+    #[must_use]
+    pub fn victim(&self) -> Option<&'a Victim> {
+        self.report.victims.first()
+    }
+
+    /// Who asked for the page.
+    #[must_use]
+    pub fn trigger(&self) -> Option<&'a Trigger> {
+        self.report.trigger.as_ref()
+    }
+
+    /// The row of a process or of one of its threads.
+    #[must_use]
+    pub fn row_of(&self, pid: u32) -> Option<&'a Task> {
+        self.report.tasks.iter().find(|t| t.pid == pid || t.tgid == Some(pid))
+    }
+
+    /// What a victim's death gives back: anonymous and shared memory, from the kill line, else from the table.
+    #[must_use]
+    pub fn held_by(&self, victim: &Victim) -> Option<Bytes> {
+        match (victim.anon_bytes, victim.shmem_bytes) {
+            (Some(anon), shmem) => Some(Bytes(anon.0.saturating_add(shmem.map_or(0, |b| b.0)))),
+            (None, _) => self.row_of(victim.pid).and_then(held_by_task),
+        }
+    }
+
+    /// What most of the memory is.
+    #[must_use]
+    pub fn filler(&self) -> Option<Filler> {
+        self.memory.as_ref().map(MemoryUse::filler)
+    }
+
+    /// Memory of the limit that processes do not hold and their death therefore does not free: tmpfs that nobody maps, or
+    /// kernel memory. `None` where that is not what fills the limit, or cannot be told.
+    #[must_use]
+    pub fn impersonal(&self) -> Option<Impersonal> {
+        let memory = self.memory.as_ref().filter(|_| self.is_cgroup_kill())?;
+        let most = |bytes: Bytes| bytes.0.saturating_mul(5) >= memory.usage_bytes.saturating_mul(2);
+        let unmapped = Bytes(memory.shmem().0.saturating_sub(self.mapped_shmem()?.0));
+        if unmapped > memory.anon() && most(unmapped) {
+            return Some(Impersonal::Tmpfs(unmapped));
+        }
+        let kernel = Bytes(memory.kernel().0.saturating_add(memory.unaccounted_bytes));
+        (kernel > memory.anon() && kernel > memory.shmem() && kernel > memory.cache() && most(kernel))
+            .then_some(Impersonal::Kernel(kernel))
+    }
+
+    /// How much shared memory some process maps: at most the mapped file pages, which include it.
+    #[must_use]
+    pub fn mapped_shmem(&self) -> Option<Bytes> {
+        let stat = self.report.memory_stat.as_ref()?;
+        let mapped = ["total_mapped_file", "file_mapped", "mapped_file"].iter().find_map(|key| stat.get(*key).copied());
+        let by_tasks = self
+            .report
+            .tasks
+            .iter()
+            .map(|t| t.shmem_bytes.map(|b| b.0))
+            .try_fold(0u64, |s, b| b.map(|b| s.saturating_add(b)));
+        let by_tasks = by_tasks.filter(|_| !self.report.tasks.is_empty());
+        match (mapped, by_tasks) {
+            (Some(a), Some(b)) => Some(Bytes(a.min(b))),
+            (a, b) => a.or(b).map(Bytes),
+        }
+    }
+
+    /// Whether the victim ran in a pod; `None` where its cgroup is not in the log.
+    #[must_use]
+    pub fn victim_in_pod(&self) -> Option<bool> {
+        self.report.victim_cgroup.as_ref().map(|path| in_pod(path))
+    }
+
+    /// Whose limit it was, in words for a sentence.
+    #[must_use]
+    pub fn limit_owner(&self) -> Option<String> {
+        self.report.limit_cgroup.as_ref().map(|path| describe(path.as_bytes()))
+    }
+}
+
+/// True for a pod, its containers and what these made below.
+#[must_use]
+pub fn in_pod(cgroup: &Untrusted) -> bool {
+    matches!(level_of(cgroup.as_bytes()), Level::Container | Level::BelowContainer | Level::Pod)
+}
+
+/// Memory that belongs to no process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Impersonal {
+    /// Files in tmpfs that no process maps.
+    Tmpfs(Bytes),
+    /// Kernel memory, itemised or not.
+    Kernel(Bytes),
+}
+
+/// Anonymous and shared memory of a row; all that is resident where the table does not split it.
+#[must_use]
+pub fn held_by_task(task: &Task) -> Option<Bytes> {
+    match task.anon_bytes {
+        Some(anon) => Some(Bytes(anon.0.saturating_add(task.shmem_bytes.map_or(0, |b| b.0)))),
+        None => task.rss_bytes,
+    }
+}
+
+fn missing(report: &KernelReport, wanted: &str, part: Part) -> Gap {
+    let extent = &report.extent;
+    let why = if extent.rate_limited {
+        "the kernel prints at most 10 reports in 5 s, and only the kill line of the others"
+    } else if extent.records_lost > 0 {
+        "records of this report are missing from the log"
+    } else if !extent.header {
+        "the log does not have the beginning of this report"
+    } else if part == Part::TaskTable {
+        "the report has none: vm.oom_dump_tasks is 0, or its lines were cut"
+    } else {
+        "the report has no such lines, or they were cut"
+    };
+    Gap::new(wanted, why)
+}
+
+/// Major, minor and patch level of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KernelVersion(pub u32, pub u32, pub u32);
+
+impl KernelVersion {
+    /// Of the kernel that wrote the report; `None` where the log has no `CPU:` line.
+    #[must_use]
+    pub fn of(report: &KernelReport) -> Option<Self> {
+        let mut numbers = report.kernel_release.as_deref()?.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+        let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+        Some(Self(major, minor, numbers.next().and_then(Result::ok).unwrap_or(0)))
+    }
+}
+
+/// Whether `0-1,4` contains a number.
+#[must_use]
+pub fn list_contains(list: &str, number: u32) -> bool {
+    list.split(',').any(|range| {
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        match (from.trim().parse::<u32>(), to.trim().parse::<u32>()) {
+            (Ok(from), Ok(to)) => (from..=to).contains(&number),
+            _ => false,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Releases of every distribution start with numbers.
+    #[test]
+    fn kernel_versions() {
+        let version = |release: &str| {
+            KernelVersion::of(&KernelReport { kernel_release: Some(release.into()), ..KernelReport::default() })
+        };
+        assert_eq!(version("6.12.107+deb13-cloud-amd64"), Some(KernelVersion(6, 12, 107)));
+        assert_eq!(version("2.6.32-754.el6"), Some(KernelVersion(2, 6, 32)));
+        assert_eq!(version("6.8-rc1"), Some(KernelVersion(6, 8, 0)));
+        assert_eq!(version("next"), None);
+    }
+
+    /// Lists of nodes as the kernel prints them.
+    #[test]
+    fn lists() {
+        assert!(list_contains("0-1,4", 1) && list_contains("0-1,4", 4) && !list_contains("0-1,4", 3));
+        assert!(!list_contains("", 0) && !list_contains("(null)", 0));
+    }
+}

@@ -1,0 +1,51 @@
+//! The whole cgroup was killed.
+//!
+//! `memory.oom.group=1` (the kubelet's default from Kubernetes 1.28 on cgroup v2) kills every member except those with
+//! `oom_score_adj` −1000. The kernel announces it in one line, so a kill line without that line is a plain kill.
+
+use super::{Answer, Found, Rule};
+use crate::diagnosis::facts::Facts;
+use crate::diagnosis::words;
+use crate::evidence::{Part, Task};
+
+pub(super) const RULE: Rule = Rule {
+    name: "group_kill",
+    about: "The whole cgroup was killed at once (memory.oom.group), and who was spared.",
+    check,
+};
+
+fn check(facts: &Facts<'_>) -> Answer {
+    match facts.report.group_kill {
+        Some(true) => {}
+        Some(false) => return Answer::Absent,
+        None if facts.report.no_killable_process || facts.report.panic.is_some() => return Answer::Absent,
+        None => return Answer::CannotTell(facts.missing("whether the whole cgroup was killed", Part::Kill)),
+    }
+    let killed = facts.report.victims.len();
+    let found = Found::that(
+        "The whole cgroup was killed",
+        format!(
+            "memory.oom.group is set: {} died together. Kubernetes sets it for containers from 1.28 on, unless \
+             singleProcessOOMKill is on.",
+            words::count(killed, "process", "processes")
+        ),
+        &[Part::GroupKill, Part::Kill],
+    );
+    let spared: Vec<String> = spared(facts).map(words::task).collect();
+    if spared.is_empty() {
+        return found.into();
+    }
+    found
+        .and(
+            "Exempt processes were spared",
+            format!("With oom_score_adj -1000 these live on: {}.", words::list(spared.into_iter())),
+            &[Part::TaskTable, Part::Kill],
+        )
+        .into()
+}
+
+/// Members that the group kill leaves alive.
+pub(in crate::diagnosis) fn spared<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a Task> {
+    let report = facts.report;
+    report.tasks.iter().filter(|t| t.oom_score_adj == Some(-1000) && report.victims.iter().all(|v| v.pid != t.pid))
+}

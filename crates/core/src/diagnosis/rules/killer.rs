@@ -1,0 +1,153 @@
+//! Which killer, at which level.
+//!
+//! The kernel names the cgroup whose limit was hit (`oom_memcg=`, `limit of …`), or that none was. The level follows from
+//! that path; see [`super::super::verdict`], which decides, and this rule, which says so. Without the path the level
+//! is not guessed from the victim's: a limit of the pod kills inside a container as well.
+
+use super::{Answer, Found, Rank, Rule};
+use crate::diagnosis::Killer;
+use crate::diagnosis::facts::Facts;
+use crate::evidence::Part;
+
+pub(super) const RULE: Rule = Rule {
+    name: "killer",
+    about: "Which limit was reached, and at which level: container, pod, an ancestor, another cgroup, or the machine.",
+    check,
+};
+
+const NAMED: &[Part] = &[Part::OomKill, Part::TaskInCgroup, Part::Usage];
+const MACHINE: &[Part] = &[Part::OomKill, Part::Header, Part::NodeMemory, Part::Kill];
+
+fn check(facts: &Facts<'_>) -> Answer {
+    let found = match facts.verdict.killer {
+        Killer::ContainerLimit => Found::that(
+            "The container's own limit was reached",
+            format!("{} was full{}; processes outside the container were not at risk.", path(facts), of_limit(facts)),
+            NAMED,
+        ),
+        Killer::PodLimit => pod(facts),
+        Killer::AncestorLimit => ancestor(facts),
+        Killer::CgroupLimit => Found::that(
+            "A cgroup's limit was reached, outside Kubernetes",
+            format!("{} was full{}; the machine itself was not out of memory.", path(facts), of_limit(facts)),
+            NAMED,
+        ),
+        Killer::Node if facts.is_sysrq() => return Answer::Absent,
+        Killer::Node => node(facts),
+        Killer::Cpuset => Found::that(
+            "The memory nodes of a cpuset ran out",
+            format!(
+                "The trigger may use memory node(s) {} only, and these were full while others may have had memory free.",
+                known(facts.report.mems_allowed.as_deref())
+            ),
+            MACHINE,
+        )
+        .advise(
+            Rank::Cause,
+            "Let the cpuset use more memory nodes, or move something off these",
+            "Only the memory of the allowed nodes counts for this cpuset (`cpuset.mems`); it worked when their free memory in \
+             /sys/devices/system/node/node*/meminfo stays above the low watermark.",
+            Some("cpuset.mems = 0-1".to_owned()).filter(|_| facts.report.mems_allowed.as_deref() == Some("1")),
+        ),
+        Killer::MemoryPolicy => Found::that(
+            "The memory nodes of a memory policy ran out",
+            format!(
+                "The allocation was bound to memory node(s) {} (mbind, set_mempolicy, numactl), and these were full; the victim \
+                 may hold little or nothing there.",
+                known(facts.report.nodemask.as_deref())
+            ),
+            MACHINE,
+        )
+        .advise(
+            Rank::Cause,
+            "Prefer the memory node instead of binding to it",
+            "A preferred node falls back to the others when it is full; a bound one kills.",
+            Some("numactl --preferred=<node> …    # instead of --membind=<node>".to_owned()),
+        ),
+        _ => return facts.verdict.gap.clone().map_or(Answer::Absent, Answer::CannotTell),
+    };
+    match &facts.verdict.gap {
+        Some(gap) => found.lacking(gap.clone()).into(),
+        None => found.into(),
+    }
+}
+
+fn pod(facts: &Facts<'_>) -> Found {
+    Found::that(
+        "The pod's limit was reached",
+        format!(
+            "{} was full{}. All containers of the pod count together, and the victim may be in another container than the one \
+             that grew. In a pod of one container both limits may be equal, and the pod's is then the one that is named.",
+            path(facts),
+            of_limit(facts)
+        ),
+        NAMED,
+    )
+    .advise(
+        Rank::Probe,
+        "Find out which container of the pod grew",
+        "The pod's limit is the sum of its containers' limits; the one that grew is not necessarily the one that was killed.",
+        Some("kubectl top pod <pod> --containers".to_owned()),
+    )
+}
+
+fn ancestor(facts: &Facts<'_>) -> Found {
+    Found::that(
+        "A limit above the pods was reached",
+        format!(
+            "{} was full{}: all pods below it together used what it allows, and the kernel chose among all of them. The victim \
+             may be well within its own limit.",
+            path(facts),
+            of_limit(facts)
+        ),
+        NAMED,
+    )
+    .advise(
+        Rank::Cause,
+        "Make the pods of this node ask for what they use",
+        "The sum of what pods use came to more than the node's allocatable memory; requests close to real use keep the scheduler \
+         from placing too many. It worked when the usage of kubepods stays below its limit.",
+        Some("kubectl describe node <node> | sed -n '/Allocated resources/,$p'".to_owned()),
+    )
+}
+
+fn node(facts: &Facts<'_>) -> Found {
+    Found::that(
+        "The machine ran out of memory",
+        "No cgroup's limit was reached: the machine had no memory left for this allocation, and any process of it could be \
+         chosen, also one well within its limit.",
+        MACHINE,
+    )
+    .advise(
+        Rank::Cause,
+        "Find what took the machine's memory, and give it a limit",
+        match facts.victim_in_pod() {
+            Some(false) | None => {
+                "The victim is not necessarily the culprit: look at the largest processes of the ranking. A limit keeps one \
+                 service from starving the others."
+            }
+            Some(true) => {
+                "The victim is not necessarily the culprit: look at the largest processes of the ranking, in particular those in \
+                 pods without a limit, or with a limit far above their request, and keep memory back for the system."
+            }
+        },
+        Some("systemReserved:\n  memory: \"1Gi\"\nevictionHard:\n  memory.available: \"500Mi\"".to_owned())
+            .filter(|_| facts.victim_in_pod() == Some(true)),
+    )
+}
+
+fn path(facts: &Facts<'_>) -> String {
+    facts.report.limit_cgroup.as_ref().map_or_else(|| "A cgroup".to_owned(), ToString::to_string)
+}
+
+fn of_limit(facts: &Facts<'_>) -> String {
+    match (facts.report.usage_bytes, facts.limit()) {
+        (Some(usage), Some(limit)) => format!(": {usage} of {limit}"),
+        (None, Some(limit)) => format!(": {limit}"),
+        _ => String::new(),
+    }
+}
+
+fn known(nodes: Option<&str>) -> String {
+    nodes.map_or_else(|| "(not in the log)".to_owned(), |n| crate::text::escape(n.as_bytes()))
+}

@@ -1,0 +1,63 @@
+//! The need is censored at the limit.
+//!
+//! A process that was killed at its limit needed *at least* that; how much more, no log knows. So raising the limit is an
+//! experiment: half as much again, and if that is filled too, the usage follows the limit and something leaks. Offered only where the processes' own
+//! memory filled a limit that somebody sets by hand: not for tmpfs or kernel memory, where the size is not what is wrong; not above pods, where the
+//! kubelet sets the limit; not after a raise that was filled.
+
+use super::{Answer, Found, Rank, Rule};
+use crate::diagnosis::Killer;
+use crate::diagnosis::facts::Facts;
+use crate::diagnosis::set_limit::set_limit;
+use crate::evidence::Part;
+use crate::units::{Bytes, Limit};
+
+pub(super) const RULE: Rule = Rule {
+    name: "limit_probe",
+    about: "The real need is at least the limit and unknown beyond it; what a trial raise would be.",
+    check,
+};
+
+fn check(facts: &Facts<'_>) -> Answer {
+    let by_hand = matches!(facts.verdict.killer, Killer::ContainerLimit | Killer::PodLimit | Killer::CgroupLimit);
+    if !by_hand || facts.impersonal().is_some() || facts.memory_swap_hit().is_some() || facts.report.no_killable_process
+    {
+        return Answer::Absent;
+    }
+    let Some(limit) = facts.limit() else {
+        return Answer::CannotTell(facts.missing("limit of the cgroup", Part::Usage));
+    };
+    let found = Found::that(
+        "It needs at least this much",
+        format!(
+            "Usage ended at the limit of {limit}: how much more it would have taken is not known, so this is no size to plan with."
+        ),
+        &[Part::Usage],
+    );
+    if raised_before(facts, limit) {
+        return found.into();
+    }
+    let trial = Bytes(limit.0.saturating_add(limit.0 / 2));
+    let detail = "Half as much again, as an experiment: if it is killed at the new limit too, something grows without bound, and the next \
+                  step is a heap profile, not another raise.";
+    let (title, patch) = match facts.verdict.killer {
+        Killer::PodLimit => (
+            format!("Try {} more for the container that grows", Bytes(limit.0 / 2)),
+            Some(format!(
+                "resources:    # of the container that grows: its limit plus {}\n  limits:\n    memory: \"<{} for a pod of one container>\"",
+                Bytes(limit.0 / 2).manifest_quantity(),
+                trial.manifest_quantity()
+            )),
+        ),
+        _ => (
+            format!("Try a limit of {trial}"),
+            facts.report.limit_cgroup.as_ref().and_then(|path| set_limit(path, trial)),
+        ),
+    };
+    found.advise(Rank::Probe, title, detail, patch).into()
+}
+
+fn raised_before(facts: &Facts<'_>, limit: Bytes) -> bool {
+    let previous = facts.incident.recurrence.as_ref().and_then(|r| r.previous_limit_bytes);
+    previous.and_then(|p| Limit::from_printed(Bytes(p)).bytes()).is_some_and(|p| p < limit)
+}

@@ -1,0 +1,93 @@
+//! Does the container live on?
+//!
+//! When a child dies and the container's first process does not, Kubernetes shows nothing at all: no restart, no
+//! `OOMKilled`. The task table lists the processes of the *limit's* cgroup. Within a container's own limit, others in the table
+//! live on (except in a group kill), and the first process is the one with the lowest pid as a rule, since pids of the
+//! machine grow. With a limit further up the table mixes containers, so nothing is said; without a table nothing can be.
+
+use super::{Answer, Found, Rank, Rule};
+use crate::diagnosis::Killer;
+use crate::diagnosis::facts::Facts;
+use crate::diagnosis::words;
+use crate::evidence::{Part, Task};
+
+pub(super) const RULE: Rule = Rule {
+    name: "survivors",
+    about: "Whether other processes of the container survived, so that Kubernetes may show nothing of the kill.",
+    check,
+};
+
+const PARTS: &[Part] = &[Part::TaskTable, Part::Kill];
+
+fn check(facts: &Facts<'_>) -> Answer {
+    let report = facts.report;
+    let level_fits = matches!(facts.verdict.killer, Killer::ContainerLimit | Killer::CgroupLimit);
+    if !level_fits || report.no_killable_process || report.group_kill == Some(true) {
+        return Answer::Absent;
+    }
+    if report.victims.is_empty() {
+        return Answer::CannotTell(facts.missing("who was killed", Part::Kill));
+    }
+    if report.tasks.is_empty() {
+        return Answer::CannotTell(facts.missing("task table", Part::TaskTable));
+    }
+    if report.task_table.rows_damaged > 0 {
+        return Answer::CannotTell(crate::evidence::Gap::new("all rows of the task table", "some are damaged or cut"));
+    }
+    let dead = |t: &&Task| {
+        let id = t.tgid.unwrap_or(t.pid);
+        report.victims.iter().chain(&report.killed_sharing_memory).any(|v| v.pid == id || v.pid == t.pid)
+    };
+    let alive: Vec<&Task> = report.tasks.iter().filter(|t| !dead(t)).collect();
+    let Some(first) = report.tasks.iter().min_by_key(|t| t.pid) else { return Answer::Absent };
+    match (alive.is_empty(), dead(&first)) {
+        (true, _) => Found::that(
+            "Nobody was left",
+            "Every process that the table lists for this cgroup was killed; a container ends with that.",
+            PARTS,
+        )
+        .into(),
+        (false, true) => Found::that(
+            "The oldest process was killed",
+            format!(
+                "{} has the lowest pid of the table, so it is probably the first process; {} died or dies with it if it is a \
+                 container's pid 1.",
+                words::task(first),
+                words::count(alive.len(), "other", "others")
+            ),
+            PARTS,
+        )
+        .into(),
+        (false, false) => invisible(facts, &alive, first),
+    }
+}
+
+fn invisible(facts: &Facts<'_>, alive: &[&Task], first: &Task) -> Answer {
+    let kubernetes = facts.verdict.killer == Killer::ContainerLimit;
+    let consequence = if kubernetes {
+        "the container probably goes on, and Kubernetes shows neither a restart nor OOMKilled for this kill"
+    } else {
+        "what runs there probably goes on, with one process less"
+    };
+    let found = Found::that(
+        "Others survived",
+        format!(
+            "{} of this cgroup live on, among them {}, the oldest: {consequence}.",
+            words::count(alive.len(), "process", "processes"),
+            words::task(first)
+        ),
+        PARTS,
+    );
+    if !kubernetes {
+        return found.into();
+    }
+    found
+        .advise(
+            Rank::Contain,
+            "Make the loss of a worker visible",
+            "Alert on container_oom_events_total or on this log; a liveness probe that needs all workers, or memory.oom.group (the \
+             default on cgroup v2 from Kubernetes 1.28), turns a silent loss into a restart.",
+            None,
+        )
+        .into()
+}

@@ -1,0 +1,234 @@
+//! The one sentence: what was exhausted, then what that did, in words that need no second reading.
+//!
+//! Every number in it is in the evidence. Paths do not belong here; what a sentence cannot say, a finding does.
+
+use super::Killer;
+use super::facts::{Facts, Impersonal};
+use super::rules;
+use super::words;
+use crate::evidence::Victim;
+
+/// The sentence.
+#[must_use]
+pub(super) fn of(facts: &Facts<'_>) -> String {
+    if facts.is_sysrq() {
+        return format!(
+            "Somebody asked the kernel for this kill (sysrq-f), whether or not memory was short: {}.",
+            outcome(facts)
+        );
+    }
+    if let Some(remains) = of_remains(facts) {
+        return remains;
+    }
+    format!("{}: {}.", exhausted(facts), outcome(facts))
+}
+
+/// Where neither a limit nor the machine is named.
+fn of_remains(facts: &Facts<'_>) -> Option<String> {
+    let cgroup = facts.is_cgroup_kill();
+    if facts.verdict.killer != Killer::Unknown {
+        return None;
+    }
+    let unknown = if cgroup { "a cgroup's memory limit was reached" } else { "an OOM kill" };
+    Some(match (facts.victim(), facts.trigger()) {
+        (Some(victim), _) => {
+            let what = if cgroup { "because a cgroup's memory limit was reached" } else { "by the OOM killer" };
+            format!(
+                "{}{} was {} {what}; what is left of the report does not say {}.",
+                words::victim(victim),
+                held(facts, victim),
+                verb(victim),
+                if cgroup { "whose limit" } else { "what ran out" }
+            )
+        }
+        (None, Some(trigger)) if facts.report.no_killable_process => format!(
+            "Memory ran out for {} and no process may be killed for it; whose memory ran out is not in the log.",
+            words::trigger(trigger)
+        ),
+        (None, Some(trigger)) => format!(
+            "{} could get no more memory and the OOM killer ran; the rest of the report, with who was killed, is not in the log.",
+            words::trigger(trigger)
+        ),
+        (None, None) => format!("The log has only a fragment of {unknown}: neither who was killed nor why is in it."),
+    })
+}
+
+/// The first half: what was exhausted.
+fn exhausted(facts: &Facts<'_>) -> String {
+    match facts.verdict.killer {
+        Killer::Node => rules::block_wanted(facts).map_or_else(
+            || {
+                if facts.verdict.gap.is_some() {
+                    "The machine (or the part of it that was allowed) ran out of memory".into()
+                } else {
+                    "The machine ran out of memory".to_owned()
+                }
+            },
+            |block| format!("The machine had memory free, but no free block of {block} where it was wanted"),
+        ),
+        Killer::Cpuset => nodes("a cpuset", facts.report.mems_allowed.as_deref()),
+        Killer::MemoryPolicy => nodes("a memory policy", facts.report.nodemask.as_deref()),
+        _ => limit(facts),
+    }
+}
+
+fn nodes(by: &str, list: Option<&str>) -> String {
+    // As printed by the kernel: digits, commas and dashes; anything else is not repeated.
+    match list
+        .filter(|l| !l.is_empty() && l.len() <= 32 && l.bytes().all(|b| b.is_ascii_digit() || b == b',' || b == b'-'))
+    {
+        Some(list) if list.contains([',', '-']) => format!("Memory nodes {list}, all that {by} allows, ran out"),
+        Some(list) => format!("Memory node {list}, all that {by} allows, ran out"),
+        None => format!("The memory nodes that {by} allows ran out"),
+    }
+}
+
+fn limit(facts: &Facts<'_>) -> String {
+    let whose = match facts.verdict.killer {
+        Killer::ContainerLimit => "Container limit".to_owned(),
+        Killer::PodLimit => "Pod limit".to_owned(),
+        _ => facts.limit_owner().map_or_else(|| "A cgroup's limit".into(), |owner| format!("Limit of {owner}")),
+    };
+    let named = matches!(facts.verdict.killer, Killer::CgroupLimit | Killer::AncestorLimit);
+    match (facts.memory_swap_hit(), facts.limit()) {
+        (Some((_, limit)), _) => format!("{whose} for memory and swap together, {limit}, reached"),
+        (None, Some(limit)) if named => format!("{whose}, {limit}, reached"),
+        (None, Some(limit)) => format!("{whose} of {limit} reached"),
+        (None, None) => format!("{whose} reached"),
+    }
+}
+
+/// The second half: what that did.
+fn outcome(facts: &Facts<'_>) -> String {
+    let report = facts.report;
+    if report.panic.is_some() {
+        return match facts.victim() {
+            Some(victim) => format!("{} was {}, and then the kernel panicked", words::victim(victim), verb(victim)),
+            None => "the kernel panicked instead of killing a process, as it was set up to".to_owned(),
+        };
+    }
+    let Some(victim) = facts.victim() else { return without_victim(facts) };
+    if report.group_kill == Some(true) && report.victims.len() > 1 {
+        return group(facts, victim);
+    }
+    match facts.impersonal() {
+        Some(Impersonal::Tmpfs(bytes)) => {
+            return format!(
+                "{bytes} of tmpfs files that no process maps fill it, and {}{} was {} for them",
+                words::victim(victim),
+                only(facts, victim),
+                verb(victim)
+            );
+        }
+        Some(Impersonal::Kernel(bytes)) => {
+            return format!(
+                "{bytes} of kernel memory fill it, and {}{} was {} for that",
+                words::victim(victim),
+                only(facts, victim),
+                verb(victim)
+            );
+        }
+        None => {}
+    }
+    personal(facts, victim)
+}
+
+fn without_victim(facts: &Facts<'_>) -> String {
+    if facts.report.no_killable_process {
+        let tasks = facts.report.tasks.len();
+        let all = if tasks == 0 {
+            "no process in it may be killed".to_owned()
+        } else {
+            format!("none of its {} may be killed", words::count(tasks, "process", "processes"))
+        };
+        return match facts.impersonal() {
+            Some(Impersonal::Tmpfs(bytes)) => format!("{bytes} of tmpfs files that no process maps fill it, and {all}"),
+            Some(Impersonal::Kernel(bytes)) => format!("{bytes} of kernel memory fill it, and {all}"),
+            None => format!("{all} (oom_score_adj -1000), so nothing was freed"),
+        };
+    }
+    "the log does not show which process was killed".to_owned()
+}
+
+fn group(facts: &Facts<'_>, victim: &Victim) -> String {
+    let others = facts.report.victims.len() - 1;
+    let spared = rules::spared(facts).count();
+    let except = if spared == 0 {
+        String::new()
+    } else {
+        format!(
+            ", except {} that {} exempt",
+            words::count(spared, "process", "processes"),
+            if spared == 1 { "is" } else { "are" }
+        )
+    };
+    format!(
+        "{}{} and {} were killed together, because the cgroup is set to die as one{except}",
+        words::victim(victim),
+        held(facts, victim),
+        words::count(others, "other process", "other processes"),
+    )
+}
+
+/// The processes' own memory filled it.
+fn personal(facts: &Facts<'_>, victim: &Victim) -> String {
+    let name = words::victim(victim);
+    if facts.report.allocating_task_killed {
+        return format!(
+            "{name}{} was {} because it asked for memory at that moment, not for its size",
+            held(facts, victim),
+            verb(victim)
+        );
+    }
+    if let Ok(ranking) = &facts.ranking {
+        let larger = ranking.rows.iter().filter(|r| r.eligible && !r.is_victim).max_by_key(|r| r.own_points());
+        if let (true, Some(larger), Some(adj)) = (ranking.adj_decided, larger, victim.oom_score_adj) {
+            let size = facts.row_of(larger.pid).and_then(|t| t.rss_bytes);
+            let size = size.map_or_else(String::new, |s| format!(" with {s}"));
+            if larger.own_points() > ranking.rows.iter().find(|r| r.is_victim).map_or(0, |r| r.own_points()) {
+                return format!(
+                    "{name}{} was {} first for its oom_score_adj of {adj}, though {} is larger{size}",
+                    held(facts, victim),
+                    verb(victim),
+                    words::process(Some(&larger.comm), Some(larger.pid))
+                );
+            }
+        }
+    }
+    if let Some(crowd) = rules::crowd(facts) {
+        return format!(
+            "{} share it, none larger than {}, and {name}{} was {}",
+            words::count(crowd.processes, "process", "processes"),
+            crowd.largest,
+            held(facts, victim),
+            verb(victim)
+        );
+    }
+    let (anon, dead) = (victim.anon_bytes.filter(|a| a.0 > 0), verb(victim));
+    let grew = match (anon, facts.limit()) {
+        (Some(anon), Some(limit)) if anon.share_of(limit) >= 0.5 => {
+            format!("{name} grew to {anon} of anonymous memory and was {dead}")
+        }
+        _ => format!("{name}{} was {dead}", held(facts, victim)),
+    };
+    match facts.trigger().filter(|_| facts.is_cgroup_kill()) {
+        Some(trigger) if rules::another_process(facts, trigger, victim) == Some(true) => {
+            format!("{grew}, when {} asked for more", words::trigger(trigger))
+        }
+        _ => grew,
+    }
+}
+
+fn verb(victim: &Victim) -> &'static str {
+    if victim.only_chosen { "chosen to be killed" } else { "killed" }
+}
+
+/// ` with 5.8 MiB`, or nothing.
+fn held(facts: &Facts<'_>, victim: &Victim) -> String {
+    facts.held_by(victim).map_or_else(String::new, |held| format!(" with {held}"))
+}
+
+/// `, which held only 5.8 MiB,`, or nothing.
+fn only(facts: &Facts<'_>, victim: &Victim) -> String {
+    facts.held_by(victim).map_or_else(String::new, |held| format!(", which held only {held},"))
+}
