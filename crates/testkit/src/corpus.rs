@@ -33,6 +33,12 @@ pub fn workspace_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// For a test that needs the kernel scenarios where there are none.
+#[allow(clippy::print_stderr, reason = "a test that did nothing must not look like one that passed")]
+pub fn say_skipped(test: &str) {
+    eprintln!("SKIPPED {test}: no kernel scenarios on this machine (OOMSCOPE_CORPUS)");
+}
+
 /// The sorted entries of a folder.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let listed = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("listing {}: {error}", folder.display()));

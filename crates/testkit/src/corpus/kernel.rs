@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn scenarios_load() {
         let Some(scenarios) = kernel_scenarios() else {
-            println!("SKIPPED: no kernel corpus (OOMSCOPE_CORPUS)");
+            crate::corpus::say_skipped("scenarios_load");
             return;
         };
         assert!(scenarios.len() >= 100, "{} scenarios", scenarios.len());
