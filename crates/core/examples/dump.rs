@@ -7,7 +7,7 @@ fn main() {
     s.finish(&mut |e| ev.push(e));
     for e in ev {
         let i = oomscope_core::incident::Incident::from_log(e, Some(&path));
-        let c = oomscope_core::case::Case::new(i, Default::default());
+        let c = oomscope_core::case::Case::new(i.clone(), oomscope_core::diagnosis::diagnose(&i));
         println!("{}", serde_json::to_string(&c).unwrap());
     }
 }
