@@ -61,8 +61,9 @@ pub(super) fn header(text: &[u8]) -> Option<Columns> {
     }
     let mut columns: Vec<Column> = Vec::new();
     for name in fields(rest).take(MOST_COLUMNS) {
-        if columns.last() == Some(&Column::Name) {
-            // Something stands behind the name column: this line is not the kernel's alone.
+        let ends_before = columns.last() == Some(&Column::Name);
+        if ends_before || !name.iter().all(|b| b.is_ascii_lowercase() || *b == b'_') {
+            // Something else stands on this line too.
             return None;
         }
         columns.push(column(name));
