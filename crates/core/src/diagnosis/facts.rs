@@ -56,6 +56,7 @@ impl<'a> Facts<'a> {
         use Killer::{AncestorLimit, CgroupLimit, ContainerLimit, PodLimit};
         matches!(self.verdict.killer, ContainerLimit | PodLimit | AncestorLimit | CgroupLimit)
             || self.report.scope == Some(Scope::Memcg)
+            || (self.report.scope.is_none() && verdict::charge_in_stack(self.report))
     }
 
     /// The machine, or some of its memory nodes, ran out; a kill by sysrq-f is not one.
@@ -79,11 +80,30 @@ impl<'a> Facts<'a> {
     /// cgroup v1's limit of memory and swap together, where that was hit and the limit of memory was not.
     #[must_use]
     pub fn memory_swap_hit(&self) -> Option<(Bytes, Bytes)> {
+        let slack = self.page_size.saturating_mul(64);
+        let memory_free = self.report.usage_bytes?.0.saturating_add(slack) < self.report.limit_bytes?.0;
+        self.memory_swap_at_limit().filter(|_| memory_free)
+    }
+
+    /// Swap that the cgroup was allowed was used up: its own limit (v2), or that of memory and swap together (v1).
+    #[must_use]
+    pub fn swap_full(&self) -> bool {
+        let own = self.report.swap.filter(|s| s.limit_bytes.0 > 0);
+        let own = own.and_then(|s| {
+            Limit::from_printed(s.limit_bytes).bytes().map(|limit| s.usage_bytes.share_of(limit) >= 0.98)
+        });
+        own.unwrap_or(false) || self.memory_swap_at_limit().is_some()
+    }
+
+    /// cgroup v1: memory and swap together stand at their limit, and swap is part of it. Charges come in batches of 64
+    /// pages, so a little less than the limit is at it.
+    #[must_use]
+    pub fn memory_swap_at_limit(&self) -> Option<(Bytes, Bytes)> {
         let both = self.report.memory_swap?;
         let limit = Limit::from_printed(both.limit_bytes).bytes()?;
-        let slack = Bytes(self.page_size.saturating_mul(64));
-        let memory_free = self.report.usage_bytes?.0.saturating_add(slack.0) < self.report.limit_bytes?.0;
-        (memory_free && both.usage_bytes.0.saturating_add(slack.0) >= limit.0).then_some((both.usage_bytes, limit))
+        let slack = self.page_size.saturating_mul(64);
+        let swapped = both.usage_bytes > self.report.usage_bytes?;
+        (swapped && both.usage_bytes.0.saturating_add(slack) >= limit.0).then_some((both.usage_bytes, limit))
     }
 
     /// The first process that was killed.

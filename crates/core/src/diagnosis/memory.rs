@@ -114,7 +114,7 @@ impl MemoryUse {
             node.zones.iter().filter_map(|z| z.counters_bytes.get(key)).fold(0, |a: u64, b| a.saturating_add(*b))
         };
         let managed = managed_bytes(node)?;
-        let free = get("free")?;
+        let free = get("free").filter(|free| *free <= managed)?;
         // Shared memory is on the anonymous lists.
         let shmem = get("shmem").unwrap_or(0);
         let anon = lru("anon")?.saturating_add(get("isolated_anon").unwrap_or(0)).saturating_sub(shmem);
@@ -215,15 +215,15 @@ fn total(parts: &[MemoryPart]) -> u64 {
     parts.iter().fold(0, |sum, p| sum.saturating_add(p.bytes))
 }
 
-/// Memory under the page allocator's control: the zones' own count, else RAM without what the kernel reserved at boot.
+/// Memory under the page allocator's control: RAM without what the kernel reserved at boot, else the zones' own count. The
+/// zones come second because only those of allowed nodes are printed (`SHOW_MEM_FILTER_NODES`).
 #[must_use]
 pub(super) fn managed_bytes(node: &NodeMemory) -> Option<u64> {
-    let zones: Option<u64> = node
-        .zones
-        .iter()
-        .map(|z| z.managed_bytes.map(|b| b.0))
-        .try_fold(0u64, |sum, b| b.map(|b| sum.saturating_add(b)));
-    zones.filter(|sum| *sum > 0).or_else(|| Some(node.ram_bytes?.0.saturating_sub(node.reserved_bytes?.0)))
+    let ram = node.ram_bytes.zip(node.reserved_bytes).map(|(ram, reserved)| ram.0.saturating_sub(reserved.0));
+    ram.filter(|bytes| *bytes > 0).or_else(|| {
+        let mut zones = node.zones.iter().map(|z| z.managed_bytes.map(|b| b.0));
+        zones.try_fold(0u64, |sum, b| b.map(|b| sum.saturating_add(b))).filter(|sum| *sum > 0)
+    })
 }
 
 /// `memory_stat` of the limit cgroup, which either counts its whole subtree itself or leaves that to lines of its own.

@@ -43,11 +43,11 @@ fn of_remains(facts: &Facts<'_>) -> Option<String> {
         }
         (None, Some(trigger)) if facts.report.no_killable_process => format!(
             "Memory ran out for {} and no process may be killed for it; whose memory ran out is not in the log.",
-            words::trigger(trigger)
+            words::trigger(trigger, &facts.report.tasks)
         ),
         (None, Some(trigger)) => format!(
             "{} could get no more memory and the OOM killer ran; the rest of the report, with who was killed, is not in the log.",
-            words::trigger(trigger)
+            words::trigger(trigger, &facts.report.tasks)
         ),
         (None, None) => format!("The log has only a fragment of {unknown}: neither who was killed nor why is in it."),
     })
@@ -58,11 +58,8 @@ fn exhausted(facts: &Facts<'_>) -> String {
     match facts.verdict.killer {
         Killer::Node => rules::block_wanted(facts).map_or_else(
             || {
-                if facts.verdict.gap.is_some() {
-                    "The machine (or the part of it that was allowed) ran out of memory".into()
-                } else {
-                    "The machine ran out of memory".to_owned()
-                }
+                let surely = if facts.verdict.gap.is_some() { "most likely " } else { "" };
+                format!("The machine {surely}ran out of memory")
             },
             |block| format!("The machine had memory free, but no free block of {block} where it was wanted"),
         ),
@@ -89,11 +86,12 @@ fn limit(facts: &Facts<'_>) -> String {
         Killer::PodLimit => "Pod limit".to_owned(),
         _ => facts.limit_owner().map_or_else(|| "A cgroup's limit".into(), |owner| format!("Limit of {owner}")),
     };
+    let swap = if facts.swap_full() { " with its swap full" } else { "" };
     let named = matches!(facts.verdict.killer, Killer::CgroupLimit | Killer::AncestorLimit);
     match (facts.memory_swap_hit(), facts.limit()) {
         (Some((_, limit)), _) => format!("{whose} for memory and swap together, {limit}, reached"),
-        (None, Some(limit)) if named => format!("{whose}, {limit}, reached"),
-        (None, Some(limit)) => format!("{whose} of {limit} reached"),
+        (None, Some(limit)) if named => format!("{whose}, {limit}, reached{swap}"),
+        (None, Some(limit)) => format!("{whose} of {limit} reached{swap}"),
         (None, None) => format!("{whose} reached"),
     }
 }
@@ -135,11 +133,10 @@ fn outcome(facts: &Facts<'_>) -> String {
 
 fn without_victim(facts: &Facts<'_>) -> String {
     if facts.report.no_killable_process {
-        let tasks = facts.report.tasks.len();
-        let all = if tasks == 0 {
-            "no process in it may be killed".to_owned()
-        } else {
-            format!("none of its {} may be killed", words::count(tasks, "process", "processes"))
+        let all = match facts.report.tasks.len() {
+            0 => "no process in it may be killed".to_owned(),
+            1 => "its only process may not be killed".to_owned(),
+            n => format!("none of its {n} processes may be killed"),
         };
         return match facts.impersonal() {
             Some(Impersonal::Tmpfs(bytes)) => format!("{bytes} of tmpfs files that no process maps fill it, and {all}"),
@@ -209,11 +206,16 @@ fn personal(facts: &Facts<'_>, victim: &Victim) -> String {
         (Some(anon), Some(limit)) if anon.share_of(limit) >= 0.5 => {
             format!("{name} grew to {anon} of anonymous memory and was {dead}")
         }
-        _ => format!("{name}{} was {dead}", held(facts, victim)),
+        _ => match victim.shmem_bytes {
+            Some(shared) if shared > anon.unwrap_or_default() => {
+                format!("{name} held {shared} of shared memory or tmpfs and was {dead}")
+            }
+            _ => format!("{name}{} was {dead}", held(facts, victim)),
+        },
     };
     match facts.trigger().filter(|_| facts.is_cgroup_kill()) {
         Some(trigger) if rules::another_process(facts, trigger, victim) == Some(true) => {
-            format!("{grew}, when {} asked for more", words::trigger(trigger))
+            format!("{grew}, when {} asked for more", words::trigger(trigger, &facts.report.tasks))
         }
         _ => grew,
     }
@@ -225,10 +227,14 @@ fn verb(victim: &Victim) -> &'static str {
 
 /// ` with 5.8 MiB`, or nothing.
 fn held(facts: &Facts<'_>, victim: &Victim) -> String {
-    facts.held_by(victim).map_or_else(String::new, |held| format!(" with {held}"))
+    facts.held_by(victim).filter(|held| held.0 > 0).map_or_else(String::new, |held| format!(" with {held}"))
 }
 
 /// `, which held only 5.8 MiB,`, or nothing.
 fn only(facts: &Facts<'_>, victim: &Victim) -> String {
-    facts.held_by(victim).map_or_else(String::new, |held| format!(", which held only {held},"))
+    match facts.held_by(victim) {
+        Some(held) if held.0 == 0 => ", which held none of it,".to_owned(),
+        Some(held) => format!(", which held only {held},"),
+        None => String::new(),
+    }
 }

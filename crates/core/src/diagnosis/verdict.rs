@@ -4,6 +4,7 @@
 //! the pod kills inside a container. Where the limit's cgroup is not in the log, the level is unknown, because a limit
 //! of any ancestor of the victim would look the same.
 
+use super::facts::{KernelVersion, in_pod, list_contains};
 use super::{Confidence, Killer};
 use crate::evidence::{Constraint, Gap, KernelReport, Scope};
 use crate::incident::level::{Level, level_of};
@@ -48,13 +49,9 @@ pub(super) fn of(report: &KernelReport) -> Verdict {
         // sysrq-f looks at the whole machine: drivers/tty/sysrq.c, moom_callback() passes no memcg and no nodemask.
         (None, _) if report.sysrq || report.order == Some(-1) => Verdict::certain(Killer::Node),
         (None, Some(Scope::Global)) if whole_machine_allowed(report) => Verdict::certain(Killer::Node),
-        (None, Some(Scope::Global)) => Verdict::unsure(
-            Killer::Node,
-            Confidence::Likely,
-            "constraint of the OOM kill",
-            "the log has no `oom-kill:constraint=` line; the nodes of a cpuset or of a memory policy may have run out \
-             rather than the whole machine",
-        ),
+        (None, Some(Scope::Global)) => node_likely(),
+        (None, None) if charge_in_stack(report) => of_cgroup(report),
+        (None, None) if in_stack(report, ALLOCATES) => node_likely(),
         (None, None) => Verdict::unsure(
             Killer::Unknown,
             Confidence::Possible,
@@ -62,6 +59,34 @@ pub(super) fn of(report: &KernelReport) -> Verdict {
             "the lines of the report that say it are not in the log",
         ),
     }
+}
+
+fn node_likely() -> Verdict {
+    Verdict::unsure(
+        Killer::Node,
+        Confidence::Likely,
+        "constraint of the OOM kill",
+        "the log has no `oom-kill:constraint=` line; the nodes of a cpuset or of a memory policy may have run out rather \
+         than the whole machine",
+    )
+}
+
+/// Frames of a charge to a cgroup that calls the OOM killer (mm/memcontrol.c, of all versions).
+const CHARGES: &[&str] =
+    &["mem_cgroup_out_of_memory", "mem_cgroup_oom_synchronize", "mem_cgroup_handle_oom", "try_charge"];
+/// Frames of the page allocator doing so (mm/page_alloc.c).
+const ALLOCATES: &[&str] =
+    &["__alloc_pages_slowpath", "__alloc_pages_may_oom", "__alloc_pages_nodemask", "__alloc_pages_internal"];
+
+/// The call trace shows a cgroup's limit, where nothing else says it.
+#[must_use]
+pub(super) fn charge_in_stack(report: &KernelReport) -> bool {
+    in_stack(report, CHARGES)
+}
+
+fn in_stack(report: &KernelReport, functions: &[&str]) -> bool {
+    let frames = report.stacks.iter().flat_map(|s| &s.kernel);
+    frames.into_iter().any(|frame| functions.iter().any(|f| frame.starts_with(f)))
 }
 
 fn of_cgroup(report: &KernelReport) -> Verdict {
@@ -87,20 +112,19 @@ fn of_cgroup(report: &KernelReport) -> Verdict {
 fn above_a_pod(limit: &Untrusted, victim: Option<&Untrusted>) -> bool {
     let Some(victim) = victim else { return false };
     let below = victim.as_bytes().strip_prefix(limit.as_bytes().strip_suffix(b"/").unwrap_or(limit.as_bytes()));
-    below.is_some_and(|rest| rest.starts_with(b"/")) && super::facts::in_pod(victim)
+    below.is_some_and(|rest| rest.starts_with(b"/")) && in_pod(victim)
 }
 
 /// Kernels before 5.0 print no constraint, but from 4.9 both masks that it is computed from (mm/oom_kill.c,
 /// `constrained_alloc()`): no node mask, and a cpuset that allows every node of the report, mean `CONSTRAINT_NONE`.
 fn whole_machine_allowed(report: &KernelReport) -> bool {
-    let prints_nodemask =
-        super::facts::KernelVersion::of(report).is_some_and(|k| k >= super::facts::KernelVersion(4, 9, 0));
+    let prints_nodemask = KernelVersion::of(report).is_some_and(|k| k >= KernelVersion(4, 9, 0));
     let (Some(memory), Some(allowed)) = (&report.node_memory, &report.mems_allowed) else { return false };
     prints_nodemask
         && report.extent.header
         && report.nodemask.is_none()
         && !memory.zones.is_empty()
-        && memory.zones.iter().all(|zone| super::facts::list_contains(allowed, zone.node))
+        && memory.zones.iter().all(|zone| list_contains(allowed, zone.node))
 }
 
 #[cfg(test)]

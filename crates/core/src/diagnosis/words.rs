@@ -28,11 +28,13 @@ pub(super) fn task(task: &Task) -> String {
     process(Some(&task.comm), Some(task.pid))
 }
 
-/// The trigger: its pid is a thread's.
+/// The trigger: its pid is a thread's, and its process's too where the table has a process of that id.
 #[must_use]
-pub(super) fn trigger(trigger: &Trigger) -> String {
+pub(super) fn trigger(trigger: &Trigger, tasks: &[Task]) -> String {
     match (&trigger.comm, trigger.pid) {
-        (Some(comm), Some(tid)) => format!("{} (thread {tid})", process(Some(comm), None)),
+        (Some(comm), Some(tid)) if tasks.iter().all(|t| t.pid != tid) => {
+            format!("{} (thread {tid})", process(Some(comm), None))
+        }
         (comm, tid) => process(comm.as_ref(), tid),
     }
 }

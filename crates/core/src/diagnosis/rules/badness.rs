@@ -53,6 +53,11 @@ fn check(facts: &Facts<'_>) -> Answer {
         };
     };
     let found = judged(facts, ranking, chosen, first);
+    let found = if facts.report.task_table.header_seen {
+        found
+    } else {
+        found.lacking(Gap::new("all rows of the task table", "some are missing, damaged or cut"))
+    };
     let found = if ranking.adj_decided { with_adj(ranking, chosen, found) } else { found };
     match sacrificed(facts) {
         Some(detail) => found.and("A child was killed in place of its parent", detail, &[Part::Chosen, Part::Kill]),
@@ -66,7 +71,10 @@ fn judged(facts: &Facts<'_>, ranking: &Ranking, chosen: &Ranked, first: &Ranked)
     match ranking.choice {
         Choice::Confirmed => Found::that(
             "The choice was the expected one",
-            format!("{name} has the most points of {}: {}.", candidates(ranking), points(chosen)),
+            match candidates(ranking) {
+                1 => format!("{name} was the only candidate, with {}.", points(chosen)),
+                many => format!("{name} has the most points of {many} candidates: {}.", points(chosen)),
+            },
             PARTS,
         ),
         Choice::Consistent => Found::that(
@@ -142,7 +150,6 @@ fn points(row: &Ranked) -> String {
     }
 }
 
-fn candidates(ranking: &Ranking) -> String {
-    let eligible = ranking.rows.iter().filter(|r| r.eligible).count() as u64 + ranking.rows_omitted;
-    if eligible == 1 { "the only candidate".to_owned() } else { format!("{eligible} candidates") }
+fn candidates(ranking: &Ranking) -> u64 {
+    ranking.rows.iter().filter(|r| r.eligible).count() as u64 + ranking.rows_omitted
 }

@@ -33,7 +33,7 @@ fn check(facts: &Facts<'_>) -> Answer {
     if memory.parts.is_empty() && memory.unaccounted_bytes == 0 {
         return Answer::Absent;
     }
-    Found::that(title(memory), detail(memory), PARTS).into()
+    Found::that(title(memory), detail(facts, memory), PARTS).into()
 }
 
 fn title(memory: &MemoryUse) -> String {
@@ -46,7 +46,7 @@ fn title(memory: &MemoryUse) -> String {
     }
 }
 
-fn detail(memory: &MemoryUse) -> String {
+fn detail(facts: &Facts<'_>, memory: &MemoryUse) -> String {
     let usage = Bytes(memory.usage_bytes);
     let mut said: Vec<String> = memory
         .parts
@@ -56,11 +56,15 @@ fn detail(memory: &MemoryUse) -> String {
         .map(|p| format!("{} {}", p.name, Bytes(p.bytes)))
         .collect();
     if memory.unaccounted_bytes.saturating_mul(100) >= memory.usage_bytes && memory.unaccounted_bytes > 0 {
-        said.push(format!("kernel memory not itemised {}", Bytes(memory.unaccounted_bytes)));
+        let what = if facts.is_cgroup_kill() { "kernel memory not itemised" } else { "in no statistic" };
+        said.push(format!("{what} {}", Bytes(memory.unaccounted_bytes)));
     }
     let reclaimable = memory.parts.iter().filter(|p| p.reclaimable).fold(0u64, |sum, p| sum.saturating_add(p.bytes));
     let reclaim = match reclaimable {
         0 => "Nothing of it can be dropped without writing to swap.".to_owned(),
+        bytes if bytes.saturating_mul(100) < memory.usage_bytes => {
+            "Next to nothing of it can be dropped without writing to swap.".to_owned()
+        }
         bytes => format!("Of it {} ({}) could be dropped without swap.", Bytes(bytes), percent(Bytes(bytes), usage)),
     };
     format!("Of {usage} in use: {}. {reclaim}", said.join(", "))

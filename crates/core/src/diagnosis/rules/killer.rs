@@ -7,6 +7,7 @@
 use super::{Answer, Found, Rank, Rule};
 use crate::diagnosis::Killer;
 use crate::diagnosis::facts::Facts;
+use crate::diagnosis::words;
 use crate::evidence::Part;
 
 pub(super) const RULE: Rule = Rule {
@@ -16,7 +17,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 const NAMED: &[Part] = &[Part::OomKill, Part::TaskInCgroup, Part::Usage];
-const MACHINE: &[Part] = &[Part::OomKill, Part::Header, Part::NodeMemory, Part::Kill];
+const MACHINE: &[Part] = &[Part::OomKill, Part::Header, Part::Stack, Part::NodeMemory, Part::Chosen, Part::Kill];
 
 fn check(facts: &Facts<'_>) -> Answer {
     let found = match facts.verdict.killer {
@@ -47,7 +48,7 @@ fn check(facts: &Facts<'_>) -> Answer {
             "Let the cpuset use more memory nodes, or move something off these",
             "Only the memory of the allowed nodes counts for this cpuset (`cpuset.mems`); it worked when their free memory in \
              /sys/devices/system/node/node*/meminfo stays above the low watermark.",
-            Some("cpuset.mems = 0-1".to_owned()).filter(|_| facts.report.mems_allowed.as_deref() == Some("1")),
+            Some("echo <nodes> > /sys/fs/cgroup/<cgroup>/cpuset.mems".to_owned()),
         ),
         Killer::MemoryPolicy => Found::that(
             "The memory nodes of a memory policy ran out",
@@ -112,6 +113,16 @@ fn ancestor(facts: &Facts<'_>) -> Found {
 }
 
 fn node(facts: &Facts<'_>) -> Found {
+    let largest = facts.report.tasks.iter().filter_map(|t| t.rss_bytes.map(|rss| (rss, t))).max_by_key(|(rss, _)| *rss);
+    let largest = largest.map_or_else(String::new, |(rss, task)| {
+        format!(" Begin with {}, which is the largest with {rss} resident.", words::task(task))
+    });
+    let in_pod = facts.victim_in_pod() == Some(true);
+    let whose = if in_pod {
+        " Look for pods without a memory limit, or with one far above their request, and keep memory back for the system."
+    } else {
+        " A limit keeps one service from starving the others."
+    };
     Found::that(
         "The machine ran out of memory",
         "No cgroup's limit was reached: the machine had no memory left for this allocation, and any process of it could be \
@@ -121,18 +132,12 @@ fn node(facts: &Facts<'_>) -> Found {
     .advise(
         Rank::Cause,
         "Find what took the machine's memory, and give it a limit",
-        match facts.victim_in_pod() {
-            Some(false) | None => {
-                "The victim is not necessarily the culprit: look at the largest processes of the ranking. A limit keeps one \
-                 service from starving the others."
-            }
-            Some(true) => {
-                "The victim is not necessarily the culprit: look at the largest processes of the ranking, in particular those in \
-                 pods without a limit, or with a limit far above their request, and keep memory back for the system."
-            }
-        },
-        Some("systemReserved:\n  memory: \"1Gi\"\nevictionHard:\n  memory.available: \"500Mi\"".to_owned())
-            .filter(|_| facts.victim_in_pod() == Some(true)),
+        format!("The victim is not necessarily the culprit.{largest}{whose}"),
+        Some(if in_pod {
+            "systemReserved:    # kubelet configuration\n  memory: \"1Gi\"\nevictionHard:\n  memory.available: \"500Mi\"".to_owned()
+        } else {
+            "systemctl set-property <unit> MemoryMax=<size>    # docker: --memory <size>".to_owned()
+        }),
     )
 }
 

@@ -15,7 +15,27 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-const PARTS: &[Part] = &[Part::Lost, Part::Kill, Part::OomKill, Part::TaskTable, Part::NoKillable, Part::Header];
+/// What is left: any part may be the only one.
+const PARTS: &[Part] = &[
+    Part::Lost,
+    Part::Header,
+    Part::Cpu,
+    Part::Stack,
+    Part::TaskInCgroup,
+    Part::Usage,
+    Part::OtherUsage,
+    Part::MemoryStat,
+    Part::NodeMemory,
+    Part::TaskTable,
+    Part::OomKill,
+    Part::Chosen,
+    Part::Kill,
+    Part::GroupKill,
+    Part::NoKillable,
+    Part::Reaper,
+    Part::Panic,
+    Part::Sysrq,
+];
 
 fn check(facts: &Facts<'_>) -> Answer {
     let extent = &facts.report.extent;

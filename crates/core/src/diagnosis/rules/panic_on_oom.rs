@@ -22,14 +22,14 @@ fn check(facts: &Facts<'_>) -> Answer {
     if panic.message.contains("panic_on_oom") {
         let detail = "With 2 every OOM, even of one container, takes the machine down; with 0 only a process dies.";
         found.advise(
-            Rank::Contain,
+            Rank::Cause,
             "Turn panic_on_oom off unless it is meant",
             detail,
             Some("sysctl -w vm.panic_on_oom=0".into()),
         )
     } else {
         found.advise(
-            Rank::Contain,
+            Rank::Cause,
             "Leave something that may be killed",
             "The kernel panics when every process is exempt: give oom_score_adj -1000 to as few as possible.",
             None,

@@ -84,10 +84,6 @@ fn burstable(facts: &Facts<'_>, adj: i32) -> Answer {
             ),
             PARTS,
         )
-        .lacking(Gap::new(
-            "memory request in bytes",
-            "oom_score_adj is a share of the machine's memory, whose size this report does not state",
-        ))
         .into();
     };
     let request = Bytes(ram.0 / 1000 * permille);

@@ -5,6 +5,7 @@
 //! are in the table. The victim is looked at first; a JVM is also known by its threads, one of which is often the trigger.
 
 use super::{Answer, Found, Rank, Rule};
+use crate::diagnosis::Killer;
 use crate::diagnosis::facts::{Facts, Impersonal};
 use crate::diagnosis::words;
 use crate::evidence::{Comm, Part};
@@ -16,10 +17,11 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-/// One row: names as the kernel shows them (15 bytes; `*` at the end matches any rest), what of the limit the main pool may take, and the words.
+/// One row.
 ///
-/// In `patch`, `{mib}` is that share of the limit in MiB, `{gib}` the same in GiB, `{limit}` the limit as a quantity, and `{fit}` how many processes of the victim's
-/// size fit into that share. `patch` is left out where the limit is not known.
+/// `names` are as the kernel shows them, 15 bytes at most; a `*` stands for any bytes. `percent` is what the main pool may take of the limit.
+/// In `patch`, `{mib}` is that pool in MiB, `{gib}` in GiB, and `{fit}` how many processes of the victim's size fit into it; a patch with one
+/// of these is left out where the limit is not known.
 struct Runtime {
     label: &'static str,
     names: &'static [&'static str],
@@ -133,13 +135,16 @@ fn check(facts: &Facts<'_>) -> Answer {
     let found = Found::that(
         format!("Probably {}", runtime.label),
         format!("The name of {} suggests {}; a name is no proof.", words::victim(victim), runtime.label),
-        &[Part::Kill, Part::OomKill, Part::Header],
+        &[Part::Kill, Part::Chosen, Part::OomKill, Part::Header],
     );
     match facts.impersonal() {
         // Its heap is not what fills the limit.
         Some(Impersonal::Tmpfs(_) | Impersonal::Kernel(_)) => found,
         None if facts.is_sysrq() => found,
-        None => found.advise(Rank::Fit, runtime.title, runtime.detail, patch(facts, runtime)),
+        None => {
+            let (detail, patch) = setting(facts, runtime);
+            found.advise(Rank::Fit, runtime.title, detail, patch)
+        }
     }
     .into()
 }
@@ -160,29 +165,31 @@ fn matches(pattern: &str, name: &[u8]) -> bool {
     }
 }
 
+/// The words, and the text to paste where the numbers for it are known.
+///
 /// Only the container's (or service's) own limit is a size to fit into: of a pod's or the machine's, the process is one part.
-fn patch(facts: &Facts<'_>, runtime: &Runtime) -> Option<String> {
-    if runtime.patch.is_empty() {
-        return None;
-    }
+fn setting(facts: &Facts<'_>, runtime: &Runtime) -> (String, Option<String>) {
+    let detail = runtime.detail.to_owned();
     if !runtime.patch.contains('{') {
-        return Some(runtime.patch.to_owned());
+        return (detail, Some(runtime.patch.to_owned()).filter(|p| !p.is_empty()));
     }
-    let limit = facts.limit().filter(|_| {
-        matches!(facts.verdict.killer, crate::diagnosis::Killer::ContainerLimit | crate::diagnosis::Killer::CgroupLimit)
-    })?;
+    let own = matches!(facts.verdict.killer, Killer::ContainerLimit | Killer::CgroupLimit);
+    let Some(limit) = facts.limit().filter(|_| own) else { return (detail, None) };
     let pool = Bytes(limit.0 / 100 * runtime.percent);
-    let mib = (pool.0 >> 20).max(1);
     let size = facts.victim().and_then(|v| facts.held_by(v)).filter(|b| b.0 > 0);
-    let fit = size.map_or(1, |size| (pool.0 / size.0).max(1));
-    Some(
-        runtime
-            .patch
-            .replace("{mib}", &mib.to_string())
-            .replace("{gib}", &format!("{:.2}", pool.0 as f64 / f64::from(1 << 30)))
-            .replace("{limit}", &limit.manifest_quantity())
-            .replace("{fit}", &fit.to_string()),
-    )
+    let fit = size.map_or(0, |size| pool.0 / size.0);
+    if runtime.patch.contains("{fit}") && fit < 2 {
+        let alone = size.map_or_else(String::new, |size| {
+            format!(" This one alone had {size} of {limit}: see what it was doing before changing how many there are.")
+        });
+        return (detail + &alone, None);
+    }
+    let patch = runtime
+        .patch
+        .replace("{mib}", &(pool.0 >> 20).max(1).to_string())
+        .replace("{gib}", &format!("{:.2}", pool.0 as f64 / f64::from(1 << 30)))
+        .replace("{fit}", &fit.to_string());
+    (detail, Some(patch))
 }
 
 #[cfg(test)]
@@ -211,8 +218,7 @@ mod tests {
     #[test]
     fn placeholders_are_known() {
         for row in RUNTIMES {
-            let rest =
-                ["{mib}", "{gib}", "{limit}", "{fit}"].iter().fold(row.patch.to_owned(), |p, k| p.replace(k, ""));
+            let rest = ["{mib}", "{gib}", "{fit}"].iter().fold(row.patch.to_owned(), |p, k| p.replace(k, ""));
             assert!(!rest.contains('{') && !row.detail.contains('{'), "{}", row.label);
             assert!((1..=100).contains(&row.percent), "{}", row.label);
         }

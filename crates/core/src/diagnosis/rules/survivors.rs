@@ -9,7 +9,7 @@ use super::{Answer, Found, Rank, Rule};
 use crate::diagnosis::Killer;
 use crate::diagnosis::facts::Facts;
 use crate::diagnosis::words;
-use crate::evidence::{Part, Task};
+use crate::evidence::{Gap, Part, Task};
 
 pub(super) const RULE: Rule = Rule {
     name: "survivors",
@@ -22,7 +22,7 @@ const PARTS: &[Part] = &[Part::TaskTable, Part::Kill];
 fn check(facts: &Facts<'_>) -> Answer {
     let report = facts.report;
     let level_fits = matches!(facts.verdict.killer, Killer::ContainerLimit | Killer::CgroupLimit);
-    if !level_fits || report.no_killable_process || report.group_kill == Some(true) {
+    if !level_fits || report.no_killable_process || report.panic.is_some() || report.group_kill == Some(true) {
         return Answer::Absent;
     }
     if report.victims.is_empty() {
@@ -31,8 +31,8 @@ fn check(facts: &Facts<'_>) -> Answer {
     if report.tasks.is_empty() {
         return Answer::CannotTell(facts.missing("task table", Part::TaskTable));
     }
-    if report.task_table.rows_damaged > 0 {
-        return Answer::CannotTell(crate::evidence::Gap::new("all rows of the task table", "some are damaged or cut"));
+    if report.task_table.rows_damaged > 0 || !report.task_table.header_seen {
+        return Answer::CannotTell(Gap::new("all rows of the task table", "some are missing, damaged or cut"));
     }
     let dead = |t: &&Task| {
         let id = t.tgid.unwrap_or(t.pid);
@@ -69,15 +69,7 @@ fn invisible(facts: &Facts<'_>, alive: &[&Task], first: &Task) -> Answer {
     } else {
         "what runs there probably goes on, with one process less"
     };
-    let found = Found::that(
-        "Others survived",
-        format!(
-            "{} of this cgroup live on, among them {}, the oldest: {consequence}.",
-            words::count(alive.len(), "process", "processes"),
-            words::task(first)
-        ),
-        PARTS,
-    );
+    let found = Found::that("Others survived", format!("{}; {consequence}.", lives(alive.len(), first)), PARTS);
     if !kubernetes {
         return found.into();
     }
@@ -90,4 +82,11 @@ fn invisible(facts: &Facts<'_>, alive: &[&Task], first: &Task) -> Answer {
             None,
         )
         .into()
+}
+
+fn lives(alive: usize, first: &Task) -> String {
+    match alive {
+        1 => format!("{}, the oldest process of this cgroup, lives on", words::task(first)),
+        n => format!("{n} processes of this cgroup live on, with {}, the oldest", words::task(first)),
+    }
 }

@@ -34,6 +34,16 @@ fn of_cgroup(facts: &Facts<'_>) -> Answer {
             )
             .into();
     }
+    if let Some((usage, limit)) = facts.memory_swap_at_limit() {
+        return Found::that(
+            "Its swap was used up as well",
+            format!(
+                "Memory and swap together stood at {usage} of {limit}, so anonymous memory could not be moved out."
+            ),
+            &[Part::OtherUsage, Part::Usage],
+        )
+        .into();
+    }
     let Some(swap) = report.swap else {
         // v1 prints `memory+swap:` in its place, which the limit of memory alone did not reach.
         return if report.memory_swap.is_some() {
@@ -44,7 +54,7 @@ fn of_cgroup(facts: &Facts<'_>) -> Answer {
     };
     match Limit::from_printed(swap.limit_bytes).bytes() {
         Some(Bytes(0)) | None => Answer::Absent,
-        Some(limit) if swap.usage_bytes.0.saturating_mul(50) >= limit.0.saturating_mul(49) => Found::that(
+        Some(limit) if facts.swap_full() => Found::that(
             "Its swap was full as well",
             format!("{} of {limit} swap were in use, so anonymous memory could not be moved out.", swap.usage_bytes),
             &[Part::OtherUsage],

@@ -30,6 +30,9 @@ fn check(facts: &Facts<'_>) -> Answer {
         _ if memory.shmem() > memory.anon() && facts.mapped_shmem().is_none() => {
             return Answer::CannotTell(facts.missing("how much of the shared memory is mapped", Part::MemoryStat));
         }
+        _ if memory.shmem() > memory.anon() && memory.shmem().share_of(Bytes(memory.usage_bytes)) >= 0.4 => {
+            return mapped(facts, memory.shmem(), Bytes(memory.usage_bytes)).into();
+        }
         _ => return Answer::Absent,
     };
     let found = Found::that(
@@ -42,6 +45,20 @@ fn check(facts: &Facts<'_>) -> Answer {
         &[Part::MemoryStat, Part::TaskTable, Part::Usage],
     );
     remedies(facts, bytes, found).into()
+}
+
+/// A process maps it, so the kill may have freed it, or not: a file in tmpfs stays, an anonymous shared mapping goes.
+fn mapped(facts: &Facts<'_>, shmem: Bytes, usage: Bytes) -> Found {
+    let found = Found::that(
+        "Shared memory or tmpfs fills the limit",
+        format!(
+            "{shmem} ({} of what is in use) are shared memory that processes map. What of it is files in tmpfs stays after the kill; shared \
+             memory of the processes alone goes with the last of them.",
+            percent(shmem, usage)
+        ),
+        &[Part::MemoryStat, Part::TaskTable, Part::Usage],
+    );
+    remedies(facts, shmem, found)
 }
 
 fn remedies(facts: &Facts<'_>, bytes: Bytes, found: Found) -> Found {

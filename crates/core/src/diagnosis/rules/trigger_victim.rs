@@ -32,7 +32,7 @@ fn check(facts: &Facts<'_>) -> Answer {
     let Some(trigger) = facts.trigger().filter(|t| t.comm.is_some() || t.pid.is_some()) else {
         return Answer::CannotTell(facts.missing("who asked for the memory", Part::Header));
     };
-    let (asked, killed) = (words::trigger(trigger), words::victim(victim));
+    let (asked, killed) = (words::trigger(trigger, &facts.report.tasks), words::victim(victim));
     let found = match another_process(facts, trigger, victim) {
         Some(false) if trigger.pid == Some(victim.pid) => Found::that(
             "The trigger was the victim",
@@ -51,10 +51,17 @@ fn check(facts: &Facts<'_>) -> Answer {
             ),
             PARTS,
         ),
+        None if !facts.report.tasks.is_empty() && trigger.pid.is_some() => Found::that(
+            "A thread triggered it",
+            format!(
+                "{asked} is not a process of its own in the table, so it is a thread, perhaps of {killed}, which was killed."
+            ),
+            PARTS,
+        ),
         None => Found::that(
             "Trigger and victim",
             format!(
-                "{asked} asked for more memory, {killed} was killed; without its pid or the table, whether the one is a thread of the other is not known."
+                "{asked} asked for more memory, {killed} was killed; whether the one is a thread of the other is not known."
             ),
             PARTS,
         ),
@@ -80,18 +87,12 @@ pub(in crate::diagnosis) fn another_process(facts: &Facts<'_>, trigger: &Trigger
     if let Some(row) = facts.report.tasks.iter().find(|t| t.pid == tid) {
         return Some(row.tgid.unwrap_or(row.pid) != victim.pid);
     }
-    // Not a process of the table. In a cgroup's table with the victim in it, it is a thread of one of the processes there, and
-    // with a single process of one.
-    let alone = facts.report.tasks.len() == 1 && facts.row_of(victim.pid).is_some();
-    let one_cgroup = facts.is_cgroup_kill() && !facts.report.tasks.is_empty() && facts.row_of(victim.pid).is_some();
-    let largest = || {
-        facts.report.tasks.iter().filter(|t| t.pid != victim.pid).all(|t| t.uid != trigger.uid || trigger.uid.is_none())
-    };
-    match () {
-        () if alone => Some(false),
-        () if one_cgroup && trigger.uid.is_some() && largest() => Some(false),
-        () => None,
-    }
+    // Not a process of the table: a thread of one of its processes, when the table is that of a cgroup. Of which one follows
+    // when only one has the trigger's uid.
+    let of_cgroup = facts.is_cgroup_kill() && facts.row_of(victim.pid).is_some();
+    let others = facts.report.tasks.iter().filter(|t| t.pid != victim.pid && t.tgid != Some(victim.pid));
+    let mut possible = others.filter(|t| trigger.uid.is_none() || t.uid.is_none() || t.uid == trigger.uid);
+    (of_cgroup && possible.next().is_none()).then_some(false)
 }
 
 /// Kernel threads have no user frames; those that the log can show are workers by name.

@@ -30,12 +30,7 @@ pub(super) fn printk<'a>(bytes: &'a [u8], head: &mut Head, habit: &mut Habit) ->
     }
     head.time(&When { boot_us: Some(boot), ..When::default() });
     head.stamped();
-    // printk itself leaves no blank between stamp and caller, so that this can be no name.
-    if let Some((caller, rest)) = caller(rest) {
-        head.record.caller = Some(caller);
-        return Some(skip_one_blank(rest));
-    }
-    Some(decorated(skip_one_blank(rest), head, habit))
+    Some(after_stamp(rest, head, habit))
 }
 
 fn printk_stamp(bytes: &[u8]) -> Option<(BootTime, &[u8])> {
@@ -163,18 +158,23 @@ fn cpu_pid_comm(rest: &[u8]) -> Option<(Decoration, &[u8])> {
 }
 
 /// `[Thu Dec  7 00:05:14 2017]` in any language, also with a delta behind the year.
-pub(super) fn date<'a>(bytes: &'a [u8], head: &mut Head, _: &mut Habit) -> Option<&'a [u8]> {
+pub(super) fn date<'a>(bytes: &'a [u8], head: &mut Head, habit: &mut Habit) -> Option<&'a [u8]> {
     let (content, rest) = bracket(bytes)?;
     let when = ctime(content)?;
+    let second = head.stage == Stage::Stamped;
     head.time(&when);
     head.stamped();
-    match caller(skip_blanks(rest)) {
-        Some((id, text)) if rest.starts_with(b"[") => {
-            head.record.caller = Some(id);
-            Some(skip_one_blank(text))
-        }
-        _ => Some(skip_one_blank(rest)),
+    Some(if second { skip_one_blank(rest) } else { after_stamp(rest, head, habit) })
+}
+
+/// Past the blank behind a stamp, and past a caller or what else the stream has there.
+fn after_stamp<'a>(rest: &'a [u8], head: &mut Head, habit: &mut Habit) -> &'a [u8] {
+    // printk itself leaves no blank between stamp and caller, so that this can be no name.
+    if let Some((caller, rest)) = caller(rest) {
+        head.record.caller = Some(caller);
+        return skip_one_blank(rest);
     }
+    decorated(skip_one_blank(rest), head, habit)
 }
 
 fn ctime(content: &[u8]) -> Option<When> {
@@ -184,7 +184,7 @@ fn ctime(content: &[u8]) -> Option<When> {
 }
 
 /// `[  +0.000004]`, `[<    0.000004>]`, `[Dec 7 00:05]`: relative to something that is not here, so no time.
-pub(super) fn delta<'a>(bytes: &'a [u8], head: &mut Head, _: &mut Habit) -> Option<&'a [u8]> {
+pub(super) fn delta<'a>(bytes: &'a [u8], head: &mut Head, habit: &mut Habit) -> Option<&'a [u8]> {
     let (content, rest) = bracket(bytes)?;
     let inner = skip_blanks(content);
     let plus = inner.strip_prefix(b"+").and_then(stamp::boot).is_some_and(|(_, end)| end.is_empty());
@@ -192,7 +192,7 @@ pub(super) fn delta<'a>(bytes: &'a [u8], head: &mut Head, _: &mut Habit) -> Opti
         return None;
     }
     head.stamped();
-    Some(skip_one_blank(rest))
+    Some(after_stamp(rest, head, habit))
 }
 
 /// `[2025-06-04T04:51:57.572293906Z]:` (Talos), `[2024-01-01 00:00:00]`.
@@ -200,7 +200,14 @@ pub(super) fn iso<'a>(bytes: &'a [u8], head: &mut Head, _: &mut Habit) -> Option
     let (content, rest) = bracket(bytes)?;
     let (iso, end) = stamp::iso(content)?;
     end.is_empty().then(|| head.time(&iso.when))?;
-    Some(skip_one_blank(rest.strip_prefix(b":").unwrap_or(rest)))
+    match rest.strip_prefix(b":") {
+        // Talos reads /dev/kmsg and names the level before its stamp.
+        Some(rest) if head.record.level.is_some() => {
+            head.stamped();
+            Some(skip_one_blank(rest))
+        }
+        _ => Some(skip_one_blank(rest)),
+    }
 }
 
 /// `5193641.506728] text`: copied without its first bytes. Digits may be lost too, so this gives no time.
@@ -208,11 +215,5 @@ pub(super) fn beheaded<'a>(bytes: &'a [u8], head: &mut Head, habit: &mut Habit) 
     let (_, rest) = stamp::boot(bytes)?;
     let rest = rest.strip_prefix(b"]").filter(|rest| rest.starts_with(b" ") || rest.starts_with(b"["))?;
     head.stamped();
-    match caller(rest) {
-        Some((id, text)) => {
-            head.record.caller = Some(id);
-            Some(skip_one_blank(text))
-        }
-        None => Some(decorated(skip_one_blank(rest), head, habit)),
-    }
+    Some(after_stamp(rest, head, habit))
 }

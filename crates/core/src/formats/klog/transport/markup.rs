@@ -20,12 +20,11 @@ pub(super) fn is_noise(line: &[u8]) -> bool {
     }
 }
 
-/// "```", "```text".
+/// "```", "``` text".
 fn is_fence(text: &[u8]) -> bool {
-    let fence = text.starts_with(b"```") || text.starts_with(b"~~~");
-    let language = text.trim_ascii_start().iter().skip_while(|b| matches!(b, b'`' | b'~'));
-    fence && language.clone().count() <= 20 && !language.clone().any(|b| is_blank(*b) || *b == b'[' || *b == b':')
-        || fence && trim_end(text).iter().all(|b| matches!(b, b'`' | b'~'))
+    let Some(language) = text.strip_prefix(b"```").or_else(|| text.strip_prefix(b"~~~")) else { return false };
+    let language = language.trim_ascii();
+    language.len() <= 20 && !language.iter().any(|b| is_blank(*b) || matches!(b, b'[' | b':'))
 }
 
 /// `====1700000000.123456-D`.
@@ -68,9 +67,12 @@ pub(super) fn quote<'a>(bytes: &'a [u8], _: &mut Head, _: &mut Habit) -> Option<
 
 /// "```[  123.456789] text": fence and text on one line.
 pub(super) fn fence<'a>(bytes: &'a [u8], head: &mut Head, _: &mut Habit) -> Option<&'a [u8]> {
-    let rest = skip_blanks(bytes.strip_prefix(b"```").or_else(|| bytes.strip_prefix(b"`"))?);
-    head.fenced = is_unmistakable(rest) || stamp::date_in_words(rest).is_some();
-    head.fenced.then_some(rest)
+    if let Some(rest) = bytes.strip_prefix(b"```") {
+        head.fenced = true;
+        return Some(rest);
+    }
+    let rest = bytes.strip_prefix(b"`")?;
+    (is_unmistakable(rest) || stamp::date_in_words(rest).is_some()).then_some(rest)
 }
 
 /// `| 7109.247407 | 3 | text |`: cells with time and level, then the text.

@@ -201,7 +201,7 @@ impl Unwrapper {
         if !self.html {
             return line;
         }
-        Cow::Owned(escapes::html(markup::without_closing_tags(trim_end(&line))).into_owned())
+        Cow::Owned(escapes::html(markup::without_closing_tags(&line)).into_owned())
     }
 
     /// Joins a line that is indented to where the last record's text began.
@@ -294,7 +294,7 @@ impl Unwrapper {
         if !head.record.prefixed && !head.record.foreign && markup::is_noise(text) {
             return;
         }
-        if head.syslog {
+        if head.syslog && head.record.boot_id.is_none() {
             head.record.boot_id.clone_from(&self.boot_id);
         }
         let column = column.filter(|_| head.record.prefixed || head.record.foreign);

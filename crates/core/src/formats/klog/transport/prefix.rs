@@ -151,6 +151,7 @@ const RECOGNISERS: &[Recogniser] = &[
 ];
 
 /// What is left when no layer is found any more.
+#[allow(clippy::large_enum_variant, reason = "one lives at a time, on the stack; a box would be an allocation a line")]
 pub(super) enum Content<'a> {
     /// Text, up to the end of the line.
     Text(&'a [u8]),
