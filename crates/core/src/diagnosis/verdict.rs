@@ -35,7 +35,7 @@ impl Verdict {
 #[must_use]
 pub(super) fn of(report: &KernelReport) -> Verdict {
     match (&report.constraint, report.scope) {
-        (Some(Constraint::Memcg), _) | (None, Some(Scope::Memcg)) => of_cgroup(report),
+        (Some(Constraint::Memcg), _) | (None | Some(Constraint::None), Some(Scope::Memcg)) => of_cgroup(report),
         (Some(Constraint::None), _) => Verdict::certain(Killer::Node),
         (Some(Constraint::Cpuset), _) => Verdict::certain(Killer::Cpuset),
         (Some(Constraint::MemoryPolicy), _) => Verdict::certain(Killer::MemoryPolicy),

@@ -316,10 +316,10 @@ impl Scanner {
                 let hit = from + found.start();
                 self.advance(hit.saturating_sub(LOOK_BACK));
                 // Begin at the beginning of a line, if one begins before the literal.
-                if self.start > 0 && self.buffer[self.start - 1] != b'\n' {
-                    if let Some(newline) = memchr::memchr(b'\n', &self.buffer[self.start..hit]) {
-                        self.advance(self.start + newline + 1);
-                    }
+                let inside_a_line = self.start > 0 && self.buffer[self.start - 1] != b'\n';
+                let newline = memchr::memchr(b'\n', &self.buffer[self.start..hit]);
+                if let Some(newline) = newline.filter(|_| inside_a_line) {
+                    self.advance(self.start + newline + 1);
                 }
                 self.mode = Mode::Lines { until: self.offset + hit as u64 + LOOK_ON };
                 true

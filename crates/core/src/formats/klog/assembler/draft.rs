@@ -24,6 +24,13 @@ const MOST_ROWS: usize = 1 << 16;
 /// Lines of text kept of one part, for `--evidence`. The line numbers are exact all the same.
 const MOST_LINES_OF_A_PART: usize = 400;
 
+/// Between the kill lines of one group.
+const GROUP_PAUSE_US: u64 = 1_000_000;
+
+/// Functions that only an OOM kill has in its trace.
+const OOM_FUNCTIONS: [&[u8]; 5] =
+    [b"oom_kill_process", b"out_of_memory", b"mem_cgroup_out_of_memory", b"pagefault_out_of_memory", b"moom_callback"];
+
 /// Statistics, frames, zones, victims: far more than any kernel prints.
 const MOST_ITEMS: usize = 4096;
 
@@ -154,7 +161,7 @@ impl Draft {
         draft.report.victims.push(Victim { pid: reap.pid, comm: reap.comm.clone(), ..Victim::default() });
         draft.killed_at = Some(record.when);
         draft.reaped(reap, text, record);
-        recent.victim(reap.pid);
+        recent.victim();
         draft
     }
 
@@ -175,12 +182,13 @@ impl Draft {
     /// Whether the kernel can have printed this part after what was read.
     pub(super) fn can_take(&self, part: Part, text: &[u8], record: &Record) -> bool {
         if self.too_long_ago(record) {
-            return false;
+            // Thousands of processes that share the victim's memory take minutes to name on a slow console.
+            return part == Part::Kill && self.is_over() && text.ends_with(b" sharing same memory");
         }
         let stage = stage_of(part);
         match part {
             Part::Header | Part::Sysrq => self.stage == 0,
-            Part::Kill => self.can_take_kill(text),
+            Part::Kill => self.can_take_kill(text, record),
             Part::GroupKill | Part::Reaper | Part::Lost => true,
             Part::Panic => self.report.panic.is_none(),
             _ if self.is_over() => false,
@@ -206,7 +214,7 @@ impl Draft {
     }
 
     /// Another kill line belongs to the same event if it is a member of a group, or the same victim once more.
-    fn can_take_kill(&self, text: &[u8]) -> bool {
+    fn can_take_kill(&self, text: &[u8], record: &Record) -> bool {
         let Some(Message::Killed(killed)) = super::message::parse(text) else { return true };
         let scopes_agree = killed.scope.is_none() || self.report.scope.is_none() || killed.scope == self.report.scope;
         let in_table = self.rows.iter().any(|row| row.pid == killed.pid);
@@ -219,9 +227,38 @@ impl Draft {
                 && !self.report.no_killable_process
                 && !(another && stranger && self.report.chosen.is_none());
         }
-        let same_again = self.report.victims.iter().any(|v| v.pid == killed.pid);
-        let member = self.report.group_kill == Some(true) && !stranger;
-        scopes_agree && (member || (same_again && self.report.group_kill == Some(true)))
+        scopes_agree
+            && !stranger
+            && (self.report.group_kill == Some(true) || self.is_group_without_notice(&killed, record))
+    }
+
+    /// Kill lines right behind a whole report, with no report of their own, are members of a group whose notice was lost (or
+    /// filtered: it contains neither `oom-kill` nor `Killed`). The victim itself is named a second time among them.
+    fn is_group_without_notice(&self, killed: &Killed<'_>, record: &Record) -> bool {
+        let whole = self.report.extent.header && self.report.extent.oom_kill_line;
+        let at_once = match (self.last_at.boot_us, record.when.boot_us) {
+            (Some(last), Some(now)) => now.0.abs_diff(last.0) < GROUP_PAUSE_US,
+            _ => {
+                self.last_at == record.when
+                    || record.when.is_unknown()
+                    || self.wall_pause_us(record).is_some_and(|us| us < GROUP_PAUSE_US)
+            }
+        };
+        whole && at_once && killed.scope == Some(Scope::Memcg)
+    }
+
+    /// Microseconds of wall-clock time since the last part, where both have it.
+    fn wall_pause_us(&self, record: &Record) -> Option<u64> {
+        let wall = self
+            .last_at
+            .wall
+            .zip(record.when.wall)
+            .map(|(last, now)| now.as_microsecond().abs_diff(last.as_microsecond()));
+        let local = || {
+            let (last, now) = self.last_at.wall_local.zip(record.when.wall_local)?;
+            u64::try_from(last.duration_until(now).abs().as_micros()).ok()
+        };
+        wall.or_else(local)
     }
 
     fn too_long_ago(&self, record: &Record) -> bool {
@@ -229,15 +266,8 @@ impl Draft {
             (Some(last), Some(now)) => {
                 now.0 > last.0.saturating_add(LONGEST_PAUSE_US) || now.0.saturating_add(1_000_000) < last.0
             }
-            _ => match (self.last_at.wall_local, record.when.wall_local) {
-                (Some(last), Some(now)) => {
-                    (now - last).get_seconds().abs() > 60
-                        || (now - last).get_minutes().abs() > 0
-                        || (now - last).get_hours() != 0
-                        || (now - last).get_days() != 0
-                }
-                _ => false,
-            },
+            // Syslog stamps lines when they arrive, and in whole seconds.
+            _ => self.wall_pause_us(record).is_some_and(|us| us > 2 * LONGEST_PAUSE_US),
         }
     }
 
@@ -343,6 +373,12 @@ impl Draft {
 
     fn frame(&mut self, frame: Option<&[u8]>) {
         let Some(frame) = frame else { return };
+        // Without its header a report may still begin with the `CPU:` line: then the trace tells what it is.
+        let name = frame.split(|b| matches!(b, b'+' | b'.')).next().unwrap_or_default();
+        self.event |= OOM_FUNCTIONS.contains(&name) && self.report.trigger.as_ref().is_some_and(|t| t.pid.is_some());
+        if name == b"mem_cgroup_out_of_memory" && self.report.scope.is_none() && !self.report.extent.header {
+            self.report.scope = Some(Scope::Memcg);
+        }
         let kernel = &mut self.report.stacks.get_or_insert_with(Stacks::default).kernel;
         if kernel.len() < MOST_ITEMS {
             kernel.push(lossy(frame));
@@ -419,6 +455,8 @@ impl Draft {
             return;
         };
         self.event = true;
+        // A log that begins inside the table: all its rows are like the first whole one.
+        self.columns.get_or_insert_with(|| Columns(row.cells.iter().map(|(column, _)| *column).collect()));
         if self.rows.len() >= MOST_ROWS {
             self.rows_left_out += 1;
             return;
@@ -435,13 +473,10 @@ impl Draft {
         let memcg = constraint == Some(Constraint::Memcg) || kill.oom_memcg.is_some();
         if memcg {
             report.scope = Some(Scope::Memcg);
-            report.constraint = Some(Constraint::Memcg);
-        } else {
-            if constraint.is_some() {
-                report.scope = Some(report.scope.unwrap_or(Scope::Global));
-            }
-            report.constraint = constraint;
+        } else if constraint.is_some() {
+            report.scope = Some(report.scope.unwrap_or(Scope::Global));
         }
+        report.constraint = constraint;
         if let Some(limit) = kill.oom_memcg {
             report.limit_cgroup = Some(limit.into());
         }
@@ -467,9 +502,10 @@ impl Draft {
         self.report.scope = self.report.scope.or(killed.scope);
         self.report.allocating_task_killed |= killed.allocating_task;
         self.report.extent.kill_line = true;
-        self.report.group_kill.get_or_insert(false);
+        let another = self.killed_at.is_some();
+        self.report.group_kill = Some(another || self.report.group_kill == Some(true));
         self.killed_at.get_or_insert(record.when);
-        recent.victim(killed.pid);
+        recent.victim();
         if self.report.victims.len() >= MOST_ITEMS || self.report.victims.iter().any(|v| v.pid == killed.pid) {
             return;
         }
@@ -483,12 +519,20 @@ impl Draft {
             shmem_bytes: killed.shmem,
             pgtables_bytes: killed.pgtables,
             oom_score_adj: killed.oom_score_adj,
+            score: killed.score,
             ..Victim::default()
         });
     }
 
     /// Takes a line of the reaper if it is about one of its victims.
     pub(super) fn reaped(&mut self, reap: &Reap, text: &[u8], record: &Record) -> bool {
+        let in_table = self.rows.iter().find(|row| row.pid == reap.pid);
+        if let Some(row) = in_table.filter(|_| !self.is_over()) {
+            // Its kill line was lost or filtered (it has another log level); the reaper names it all the same.
+            let comm = reap.comm.clone().unwrap_or_else(|| crate::evidence::Comm(row.comm.clone()));
+            self.report.victims.push(Victim { pid: reap.pid, comm: Some(comm), ..Victim::default() });
+            self.killed_at = Some(record.when);
+        }
         let mine = self.report.victims.iter().any(|v| v.pid == reap.pid);
         if mine && self.report.reaped.len() < MOST_ITEMS {
             self.cite(Part::Reaper, text, record);

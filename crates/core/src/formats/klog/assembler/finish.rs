@@ -124,12 +124,20 @@ fn fill_node_memory(memory: &mut NodeMemory, totals: &indexmap::IndexMap<String,
 
 /// What proves a memory cgroup proves the constraint, also where no `oom-kill:` line says it.
 fn settle_scope(report: &mut KernelReport) {
-    if report.scope.is_none() && (report.sysrq || report.panic.is_some() && report.node_memory.is_some()) {
+    if report.scope.is_none() && report.panic.as_ref().is_some_and(|panic| is_about_the_machine(&panic.message)) {
         report.scope = Some(Scope::Global);
     }
     if report.scope == Some(Scope::Memcg) {
         report.constraint.get_or_insert(Constraint::Memcg);
     }
+}
+
+/// Panics that only an OOM of the machine ends in; `compulsory panic_on_oom` a cgroup's limit can cause as well.
+/// Before 4.19 "no killable processes" was such a panic, and not said of cgroups.
+fn is_about_the_machine(message: &str) -> bool {
+    message.contains("deadlocked on memory")
+        || message.contains("system-wide panic_on_oom")
+        || message.starts_with("Out of memory and no killable")
 }
 
 /// Completes the victims from the lines around the kill line.

@@ -136,7 +136,8 @@ impl Assembler {
     /// A record is one message; but statistics and Mem-Info came as one record of many lines (before 6.x), and
     /// node-problem-detector joins the two kill lines with a blank.
     fn split_and_read(&mut self, record: &Record, out: &mut dyn FnMut(LogEvent)) -> bool {
-        let text = &record.text[..];
+        // Without a prefix, leading blanks are indentation and not the beginning of a name.
+        let text = if record.prefixed || record.framed { &record.text[..] } else { record.text.trim_ascii_start() };
         if let Some(at) = find(text, b"sacrifice child Killed process ") {
             let (chosen, killed) = text.split_at(at + b"sacrifice child".len());
             let read = self.read(chosen.trim_ascii(), record, out);
@@ -186,8 +187,8 @@ impl Assembler {
             }
             Message::Reap(ref reap) => {
                 let known =
-                    self.draft.as_mut().is_some_and(|d| d.reaped(reap, text, record)) || self.recent.killed(reap.pid);
-                if !known {
+                    self.draft.as_mut().is_some_and(|d| d.reaped(reap, text, record)) || self.recent.knows_victims();
+                if !known && reap.comm.is_some() {
                     self.close(out);
                     self.draft = Some(Draft::of_reaper(reap, text, record, &mut self.recent));
                 }
@@ -223,6 +224,13 @@ impl Assembler {
         out: &mut dyn FnMut(LogEvent),
         put: impl FnOnce(&mut Draft, &mut Recent),
     ) -> bool {
+        if self.draft.as_ref().is_some_and(|d| d.report.panic.is_some()) && matches!(part, Part::Cpu | Part::Stack) {
+            // The trace of the panic, not of another event.
+            return true;
+        }
+        if self.draft.is_none() && text.ends_with(b" sharing same memory") {
+            return false;
+        }
         if self.draft.as_ref().is_some_and(|d| !d.can_take(part, text, record)) {
             self.close(out);
         }

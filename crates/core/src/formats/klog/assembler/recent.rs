@@ -9,16 +9,13 @@ use crate::time::BootTime;
 /// `DEFAULT_RATELIMIT_BURST`, `DEFAULT_RATELIMIT_INTERVAL`), and of the rest only the kill line.
 const RATE_LIMIT: (usize, u64) = (10, 5_000_000);
 
-/// Victims whose late `oom_reaper:` line is still recognised.
-const VICTIMS: usize = 64;
-
 /// What happened just before.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     /// Reports that the kernel said it suppressed, not yet told of.
     pub(super) suppressed: u64,
     headers: VecDeque<BootTime>,
-    victims: VecDeque<u32>,
+    any_victim: bool,
     last: Option<(BootTime, Vec<u8>)>,
 }
 
@@ -50,15 +47,13 @@ impl Recent {
     }
 
     /// A process died.
-    pub(super) fn victim(&mut self, pid: u32) {
-        self.victims.push_back(pid);
-        if self.victims.len() > VICTIMS {
-            self.victims.pop_front();
-        }
+    pub(super) fn victim(&mut self) {
+        self.any_victim = true;
     }
 
-    /// It died a little while ago.
-    pub(super) fn killed(&self, pid: u32) -> bool {
-        self.victims.contains(&pid)
+    /// Somebody was killed before in this log. The reaper is slow, names threads and processes that shared memory with the
+    /// victim, and is never the only one to tell of a kill, except at the very beginning of a log.
+    pub(super) fn knows_victims(&self) -> bool {
+        self.any_victim
     }
 }

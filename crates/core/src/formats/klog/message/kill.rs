@@ -118,7 +118,10 @@ pub(super) fn chosen(text: &[u8]) -> Option<Chosen<'_>> {
     let (prefix, rest) = announced(text, "Kill process ").or_else(|| announced(text, "kill process "))?;
     let (pid, rest) = narrow(rest)?;
     let end = rest.rfind(") score ").or_else(|| rest.rfind(") or a child"));
-    let comm = rest.strip_prefix(b" (").and_then(|r| end.map(|end| &r[..end.saturating_sub(2).min(r.len())]));
+    let comm = rest
+        .trim_ascii_start()
+        .strip_prefix(b"(")
+        .and_then(|r| end.map(|end| &r[..end.saturating_sub(rest.len() - r.len())]));
     let score = rsplit_at(rest, ") score ").and_then(|(_, score)| signed(score)).map(|(n, _)| n);
     // Without `out of memory` before or `score` behind, this is any program's sentence.
     (prefix.scope.is_some() || end.is_some()).then_some(Chosen {
@@ -164,6 +167,8 @@ pub struct Killed<'a> {
     pub pgtables: Option<Bytes>,
     /// −1000…1000.
     pub oom_score_adj: Option<i32>,
+    /// OpenVZ 6 prints it here.
+    pub score: Option<i64>,
 }
 
 impl Killed<'_> {
@@ -180,7 +185,14 @@ pub(super) fn killed(text: &[u8]) -> Option<Killed<'_>> {
         .filter(|(_, rest)| !rest.contains_str(", ve="))?;
     let (pid, rest) = narrow(rest)?;
     // RHEL 6: `8525, UID 48, (httpd) total-vm:…`; Linux-VServer: `8525:#7, UID 48, (httpd)`
-    let opening = if rest.starts_with(b" (") { 2 } else { rest.find(", (").filter(|at| *at < 32)? + 3 };
+    let opening = match rest {
+        [b' ', b'(', ..] => 2,
+        [b'(', ..] => 1,
+        _ => {
+            let at = rest.find(",").filter(|at| *at < 32)?;
+            at + rest[at..].find_byte(b'(').filter(|to| *to < 32)? + 1
+        }
+    };
     let (uid_before_name, named) = rest.split_at(opening);
     let end = tail_of_name(named);
     let (comm, tail) = match end {
@@ -204,6 +216,7 @@ pub(super) fn killed(text: &[u8]) -> Option<Killed<'_>> {
         shmem: kib_field(tail, "shmem-rss:"),
         pgtables: kib_field(tail, "pgtables:"),
         oom_score_adj: after(tail, "oom_score_adj:").and_then(signed).and_then(|(n, _)| i32::try_from(n).ok()),
+        score: tail.strip_prefix(b" score ").and_then(signed).map(|(n, _)| n),
     })
 }
 

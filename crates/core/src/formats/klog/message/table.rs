@@ -5,6 +5,7 @@
 
 use bstr::ByteSlice;
 
+use super::COMM_MAX;
 use super::scan::{fields, narrow, signed};
 
 /// A numeric column. The name of the process is always the last one and has no entry here.
@@ -40,6 +41,8 @@ pub enum Column {
     OomAdj,
     /// −1000…1000.
     OomScoreAdj,
+    /// The process's name, which ends the row.
+    Name,
     /// A vendor's own.
     Other,
 }
@@ -56,11 +59,16 @@ pub(super) fn header(text: &[u8]) -> Option<Columns> {
     if pid.trim_ascii() != b"pid" {
         return None;
     }
-    let mut columns: Vec<Column> = fields(rest).take(MOST_COLUMNS).map(column).collect();
-    // The name column, where the line was not cut before it.
-    if fields(rest).last() == Some(b"name") {
-        columns.pop();
+    let mut columns: Vec<Column> = Vec::new();
+    for name in fields(rest).take(MOST_COLUMNS) {
+        if columns.last() == Some(&Column::Name) {
+            // Something stands behind the name column: this line is not the kernel's alone.
+            return None;
+        }
+        columns.push(column(name));
     }
+    // The name has no number; a line that was cut has no name either.
+    columns.retain(|column| *column != Column::Name);
     (columns.len() >= 3).then_some(Columns(columns))
 }
 
@@ -81,6 +89,7 @@ fn column(name: &[u8]) -> Column {
         b"cpu" => Column::Cpu,
         b"oom_adj" => Column::OomAdj,
         b"oom_score_adj" => Column::OomScoreAdj,
+        b"name" => Column::Name,
         _ => Column::Other,
     }
 }
@@ -114,10 +123,18 @@ fn known_columns<'a>(pid: u32, mut rest: &'a [u8], columns: &[Column]) -> Option
         rest = after;
     }
     let whole = cells.len() == columns.len();
-    // One space separates the last number from the name; more belong to the name.
-    let comm = whole.then(|| rest.strip_prefix(b" ").unwrap_or(rest));
+    let comm = if whole { comm_at_end(rest) } else { None };
     // Two numbers at the very least: fewer is some other text in brackets.
     (cells.len() >= 2).then_some(Row { pid, cells, comm })
+}
+
+/// The name behind the last number: one blank separates them, more belong to it. Pasted text may be padded with blanks on
+/// the right; a name that is too long all the same is no name.
+fn comm_at_end(rest: &[u8]) -> Option<&[u8]> {
+    let comm = rest.strip_prefix(b" ").unwrap_or(rest);
+    let comm = if comm.len() > COMM_MAX { comm.trim_ascii_end() } else { comm };
+    // The joiner may have put a name of several lines together, which is within the limit as well.
+    (comm.len() <= COMM_MAX).then_some(comm)
 }
 
 fn cell(text: &[u8]) -> Option<(i64, &[u8])> {
@@ -129,32 +146,35 @@ fn cell(text: &[u8]) -> Option<(i64, &[u8])> {
     (rest.is_empty() || rest.starts_with(b" ")).then_some((value, rest))
 }
 
-/// Without a header the number of columns tells the kernel: a name that begins with numbers could add to it, so the count
-/// is what the kernel pads (each number is right-aligned in a field), up to the first unpadded word.
+/// Without a header the number of columns tells the kernel. A row with another number, or without a name, broke off or was
+/// damaged.
 fn guessed_columns(pid: u32, rest: &[u8]) -> Option<Row<'_>> {
     use Column::*;
-    const BY_COUNT: [&[Column]; 5] = [
+    const BY_COUNT: [&[Column]; 4] = [
         &[Uid, Tgid, TotalVm, Rss, Cpu, OomAdj],
         &[Uid, Tgid, TotalVm, Rss, PgtablesBytes, Swapents, OomScoreAdj],
         &[Uid, Tgid, TotalVm, Rss, NrPtes, NrPmds, Swapents, OomScoreAdj],
-        &[Uid, Tgid, TotalVm, Rss, RssAnon, RssFile, RssShmem, PgtablesBytes, Swapents],
         &[Uid, Tgid, TotalVm, Rss, RssAnon, RssFile, RssShmem, PgtablesBytes, Swapents, OomScoreAdj],
     ];
+    const FEWEST: usize = 4;
     let mut numbers = 0;
     let mut at = rest;
     while let Some((_, after)) = cell(at) {
         numbers += 1;
         at = after;
-        if numbers == BY_COUNT[4].len() {
-            break;
-        }
     }
-    let mut columns = BY_COUNT.iter().rev().find(|c| c.len() <= numbers && c.len() != 9)?.to_vec();
-    let mut row = known_columns(pid, rest, &columns)?;
+    if !(FEWEST..=MOST_COLUMNS).contains(&numbers) {
+        return None;
+    }
+    let named = !at.trim_ascii().is_empty();
+    let Some(columns) = BY_COUNT.iter().find(|columns| columns.len() == numbers && named) else {
+        return Some(Row { pid, cells: Vec::new(), comm: None });
+    };
+    let mut row = known_columns(pid, rest, columns)?;
     // Seven columns are either those of 3.7 (`nr_ptes`, a small count) or of 4.15 (`pgtables_bytes`, whole pages).
-    if columns.len() == 7 && row.cells.iter().any(|(c, v)| *c == PgtablesBytes && v % 1024 != 0) {
-        columns[4] = NrPtes;
-        row = known_columns(pid, rest, &columns)?;
+    if let Some(tables) = row.cells.iter_mut().find(|(c, v)| *c == PgtablesBytes && v % 1024 != 0 && columns.len() == 7)
+    {
+        tables.0 = NrPtes;
     }
     Some(row)
 }

@@ -31,8 +31,8 @@ pub struct Invoked<'a> {
 
 pub(super) fn invoked(text: &[u8]) -> Option<Invoked<'_>> {
     let (before, fields) = rsplit_at(text, "oom-killer:")?;
-    let comm = if before.is_empty() {
-        // 2.6.10 … 2.6.18 print no name; a name must not be able to look like that.
+    let comm = if !before.ends_with(b" ") {
+        // 2.6.10 … 2.6.18 print no name. No name can be as long as what must follow here.
         fields.trim_ascii_start().starts_with(b"gfp_mask=").then_some(None)?
     } else {
         // OpenVZ 6: `2946 (npm) invoked loc oom-killer: gfp 0x200d2 order 0 oomkilladj=0`
@@ -42,7 +42,10 @@ pub(super) fn invoked(text: &[u8]) -> Option<Invoked<'_>> {
         Some(name_at_end(before))
     };
     let gfp = after(fields, "gfp_mask=").or_else(|| after(fields, "gfp "));
-    let gfp_mask = gfp.map(|g| &g[..g.iter().take_while(|b| b.is_ascii_alphanumeric()).count()]);
+    let gfp_mask = gfp.and_then(|g| {
+        let digits = g.strip_prefix(b"0x")?.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+        (digits > 0).then(|| &g[..2 + digits])
+    });
     let gfp_flags = gfp_mask.zip(gfp).and_then(|(mask, g)| {
         let inside = g[mask.len()..].strip_prefix(b"(")?;
         inside.find_byte(b')').map(|end| &inside[..end])
@@ -52,7 +55,7 @@ pub(super) fn invoked(text: &[u8]) -> Option<Invoked<'_>> {
     let oom_adj = if oom_score_adj.is_some() { None } else { field("oom_adj=").or_else(|| field("oomkilladj=")) };
     Some(Invoked {
         comm,
-        gfp_mask: gfp_mask.filter(|m| !m.is_empty()),
+        gfp_mask,
         gfp_flags,
         nodemask: after(fields, "nodemask=")
             .and_then(|n| n.find_byte(b',').map(|end| n[..end].trim_ascii()))
