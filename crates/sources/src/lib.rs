@@ -1,3 +1,7 @@
 //! Where evidence comes from: the platform and its privileges live here only.
 
+pub mod cgroup;
+pub mod clock;
+pub mod host_root;
+pub mod kmsg;
 pub mod log_file;

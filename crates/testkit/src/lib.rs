@@ -1,3 +1,4 @@
 //! Test material, never shipped.
 
+pub mod corpus;
 pub mod golden;

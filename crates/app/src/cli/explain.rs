@@ -1,5 +1,6 @@
 //! `oomscope explain`: kernel logs in, cases out.
 
+mod chunks;
 mod input;
 mod pipeline;
 
@@ -83,6 +84,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             failed = true;
         }
     }
+    pipeline.finish(&mut |case| shown.take(case))?;
     shown.finish()?;
     Ok(conclude(&shown, &pipeline, failed))
 }

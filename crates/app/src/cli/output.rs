@@ -49,7 +49,8 @@ fn width(terminal: bool) -> usize {
 /// As the C library decides it: LC_ALL, else LC_CTYPE, else LANG. Nothing set at all is a container or a service, read
 /// nowadays by something that speaks UTF-8.
 fn speaks_utf8() -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok()).find(|v| !v.is_empty());
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok()).find(|v| !v.is_empty());
     locale.is_none_or(|name| {
         let lower = name.to_ascii_lowercase();
         lower.contains("utf-8") || lower.contains("utf8")

@@ -68,8 +68,10 @@ impl CgroupPath {
 
     fn enter(&mut self, name: Name<'_>, component: &[u8], parent: &[u8], is_last: bool) {
         match name {
-            Name::Kubepods => self.enter_kubepods(),
-            Name::Qos(qos) if component.ends_with(b".slice") || self.level == Level::Kubepods => self.enter_qos(qos),
+            // Between kubepods and its containers there is no other kubepods: such a name was cut there.
+            Name::Kubepods if !self.is_among_pods() => self.enter_kubepods(),
+            Name::Qos(qos) if self.level == Level::Kubepods => self.enter_qos(qos),
+            Name::Qos(qos) if component.ends_with(b".slice") && !self.is_among_pods() => self.enter_qos(qos),
             Name::Pod { uid, qos } => self.enter_pod(uid, qos, component, parent),
             Name::KubeletRoot if !self.level.is_kubernetes() => self.level = Level::AboveKubepods,
             Name::Container { runtime, id } => self.enter_container(runtime.or_else(|| runtime_of_folder(parent)), id),
@@ -96,7 +98,7 @@ impl CgroupPath {
                 self.owner.user_uid = Some(uid);
                 self.level = Level::App;
             }
-            Name::Uid(_) | Name::Qos(_) | Name::KubeletRoot | Name::Other => {
+            Name::Uid(_) | Name::Qos(_) | Name::Kubepods | Name::KubeletRoot | Name::Other => {
                 match runtime_of_folder(parent).zip(beginning_of_id(component)).filter(|_| is_last) {
                     Some((runtime, id)) => self.enter_container(Some(runtime), Some(id)),
                     None => self.enter_unknown(component, is_last),
@@ -121,10 +123,11 @@ impl CgroupPath {
     fn enter_pod(&mut self, uid: String, qos: Option<&'static str>, component: &[u8], parent: &[u8]) {
         match self.level {
             Level::Kubepods | Level::QosClass => {}
+            // Below a QoS class whose name is damaged.
+            Level::InKubepods if self.owner.pod_uid.is_none() => {}
+            Level::Pod | Level::InKubepods => return self.enter_unknown(component, false),
             // Only the slice says by itself that it is kubelet's; `pod<uid>` inside a container is the container's word.
-            Level::Container | Level::BelowContainer | Level::Pod | Level::InKubepods if qos.is_none() => {
-                return self.enter_unknown(component, false);
-            }
+            Level::Container | Level::BelowContainer if qos.is_none() => return self.enter_unknown(component, false),
             _ => self.begin_machine(),
         }
         let by_place = match (self.level, parent) {
@@ -248,6 +251,11 @@ impl CgroupPath {
             Level::PlainContainer | Level::BelowPlainContainer => self.owner.machine.is_some(),
             level => !matches!(level, Level::VirtualMachine | Level::Job | Level::App),
         }
+    }
+
+    /// Below kubepods and not in a container yet.
+    const fn is_among_pods(&self) -> bool {
+        matches!(self.level, Level::Kubepods | Level::QosClass | Level::Pod | Level::InKubepods)
     }
 
     fn is_in_slurm(&self) -> bool {

@@ -232,6 +232,7 @@ fn shapes_are_checked() {
     for template in [
         "/kubepods/burstable/pod-evil/x",
         "/kubepods/burstable/pod966f455a-5021-48bc-a77b",
+        "/kubepods.slice/kubepods-burstable.slice/kubepods",
         "/kubepods/burstable/pod966F455A-5021-48BC-A77B-3F1D9448D0C0",
         "/kubepods/burstable/pod966f455a_5021-48bc-a77b-3f1d9448d0c0",
         "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod\u{1b}[31m.slice",
@@ -265,6 +266,18 @@ fn cut_container_ids() {
     let anonymised = "/kubepods.slice/kubepods-podU_ID.slice/cri-containerd-cabbede.scope";
     assert_eq!((level_of(&path(anonymised)), owner(anonymised).container_id), (Level::Container, None));
     assert_eq!(describe(&path(anonymised)), "a container of pod 966f455a");
+}
+
+/// A damaged letter in the name of the QoS class does not lose the pod below it.
+#[test]
+fn damage_above_the_pod() {
+    for template in [
+        "/kubepods.slice/kubepods-urstable.slice/kubepods-burstable-podU_ID.slice/cri-containerd-CID.scope",
+        "/kubepods/urstable/podUID/CID",
+    ] {
+        assert_eq!(level_of(&path(template)), Level::Container, "{template}");
+        assert_eq!(describe(&path(template)), "container 3d4cccf9d78b of pod 966f455a", "{template}");
+    }
 }
 
 /// However deep a path nests machine into machine, what is kept of the outer ones stays one identity.

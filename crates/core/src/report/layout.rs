@@ -1,7 +1,8 @@
 //! Widths, wrapping and bars: arithmetic on plain text. Colour is put on afterwards, so that nothing here has to know
 //! of it.
 
-use textwrap::{Options, WordSplitter, WrapAlgorithm};
+use textwrap::core::Word;
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// To which side of its column a cell goes.
@@ -71,12 +72,61 @@ pub(super) fn shorten_middle(text: &str, width: usize, ellipsis: &str) -> String
 }
 
 /// Breaks into lines of at most `width` columns, between words where possible, inside a word that is wider than a line.
+/// A number stays with its unit.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    wrap_at(&glue(text), width, WordSeparator::AsciiSpace).map(|line| line.replace(GLUE, " ")).collect()
+}
+
+/// The same for a line of a log: `key=value,key=value` and paths may break after each comma and slash.
+pub(super) fn wrap_log_line(text: &str, width: usize) -> Vec<String> {
+    wrap_at(text, width, WordSeparator::Custom(after_separators)).collect()
+}
+
+fn wrap_at(text: &str, width: usize, separator: WordSeparator) -> impl Iterator<Item = String> {
     let options = Options::new(width.max(1))
         .word_splitter(WordSplitter::NoHyphenation)
         .wrap_algorithm(WrapAlgorithm::FirstFit)
-        .word_separator(textwrap::WordSeparator::AsciiSpace);
-    textwrap::wrap(text, options).into_iter().map(|line| line.trim_end().to_owned()).collect()
+        .word_separator(separator);
+    textwrap::wrap(text, options).into_iter().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().into_iter()
+}
+
+fn after_separators(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
+    Box::new(line.split_inclusive([' ', ',', '/']).map(Word::from))
+}
+
+/// Stands for a space at which a line must not break.
+const GLUE: char = '\u{a0}';
+
+fn glue(text: &str) -> String {
+    let is_unit =
+        |word: &str| matches!(word.trim_end_matches([',', '.', ';', ')']), "B" | "KiB" | "MiB" | "GiB" | "TiB" | "%");
+    let mut out = String::with_capacity(text.len());
+    let mut before = "";
+    for (at, word) in text.split(' ').enumerate() {
+        let holds = before.ends_with(|c: char| c.is_ascii_digit()) && is_unit(word);
+        if at > 0 {
+            out.push(if holds || before.starts_with('[') { GLUE } else { ' ' });
+        }
+        out.push_str(word);
+        before = word;
+    }
+    out
+}
+
+/// Puts pieces into lines of at most `width` columns with `between` between them, and never a line break within a piece that
+/// fits into a line.
+pub(super) fn flow(pieces: &[String], between: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if width_of(line) + width_of(between) + width_of(piece) <= width => {
+                line.push_str(between);
+                line.push_str(piece);
+            }
+            _ => lines.extend(wrap(piece, width)),
+        }
+    }
+    lines
 }
 
 /// How many of `width` cells each part takes when `whole` fills all of them. Rounded so that the cells of all parts
@@ -125,6 +175,16 @@ mod tests {
             assert!(width_of(&line) <= 40, "{line}");
         }
         assert_eq!(wrap("a tired person", 7), ["a tired", "person"]);
+    }
+
+    /// What belongs together stays on one line.
+    #[test]
+    fn lines_break_where_a_reader_pauses() {
+        assert_eq!(wrap("a limit of 128 MiB of", 14), ["a limit of", "128 MiB of"]);
+        assert_eq!(wrap("seen. [lines 1–2]", 12), ["seen.", "[lines 1–2]"]);
+        assert_eq!(wrap_log_line("a=/b/c,d=/e", 7), ["a=/b/c,", "d=/e"]);
+        let facts = ["one fact".to_owned(), "two".to_owned(), "three".to_owned()];
+        assert_eq!(flow(&facts, " · ", 14), ["one fact · two", "three"]);
     }
 
     /// The bar is as long as the sum of its parts deserves and never longer than its frame.

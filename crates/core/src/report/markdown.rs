@@ -7,11 +7,12 @@
 
 use std::fmt::Write as _;
 
-use super::memory::MemoryView;
-use super::{ranking, text, who, words};
+use super::ranking::View;
+use super::{memory, text, who, words};
 use crate::case::Case;
 use crate::evidence::KernelReport;
 use crate::text::escape;
+use crate::units::Bytes;
 
 /// Log lines shown of each part of the report.
 const LINES_OF_PART: usize = 40;
@@ -49,7 +50,8 @@ fn is_harmless(word: &str) -> bool {
 
 /// True for a word that begins a list, a heading or a rule when it stands first in a line.
 fn starts_a_block(word: &str) -> bool {
-    word.starts_with(['-', '+', '=']) || word.trim_end_matches(['.', ')']).chars().all(|c| c.is_ascii_digit())
+    let number = word.strip_suffix(['.', ')']);
+    word.starts_with(['-', '+', '=']) || number.is_some_and(|n| n.chars().all(|c| c.is_ascii_digit()))
 }
 
 /// Text as a code span: shown exactly, read by nobody.
@@ -111,7 +113,7 @@ fn verdict(out: &mut String, case: &Case) {
     let event = words::event(case);
     let (first, rest) = event.split_at(event.len().min(1));
     let event = format!("{first}{}", rest.to_lowercase()).replace("oom", "OOM").replace("Oom", "OOM");
-    put!(out, "# {event}: {}\n", words::cause(case.diagnosis.killer));
+    put!(out, "# {event}: {}\n", words::cause(case));
     if !case.diagnosis.summary.is_empty() {
         put!(out, "{}\n", prose(&case.diagnosis.summary));
     }
@@ -144,8 +146,11 @@ fn who_table(out: &mut String, case: &Case) {
         rows.extend(identity.container_id.as_deref().map(|id| ("Container id", code(&words::clean(id)))));
         rows.extend(identity.runtime.as_deref().map(|runtime| ("Runtime", prose(runtime))));
     }
-    rows.extend(words::wall(&case.incident.at).map(|when| ("When", when)));
-    rows.extend(case.incident.at.boot_us.map(|at| ("Since boot", words::boot(at))));
+    let at = &case.incident.at;
+    let when: Vec<String> = words::wall(at).into_iter().chain(at.boot_us.map(words::boot)).collect();
+    if !when.is_empty() {
+        rows.push(("When", when.join(" · ")));
+    }
     rows.extend(who::place("–", &case.incident.origin).map(|place| ("Read from", code(&words::clean(&place)))));
     rows.extend(case.incident.origin.host.as_deref().map(|host| ("Host", code(&words::clean(host)))));
     rows.extend(report.kernel_release.as_deref().map(|release| ("Kernel", code(&words::clean(release)))));
@@ -162,11 +167,17 @@ fn victims(out: &mut String, report: &KernelReport) {
     }
     put!(out, "\n## {} killed\n", words::count(report.victims.len(), "process", "processes"));
     put!(out, "| Name | pid | Anonymous | Shared | adj |\n|---|---:|---:|---:|---:|");
-    let size = |bytes: Option<crate::units::Bytes>| bytes.map_or_else(String::new, |b| b.to_string());
     for v in report.victims.iter().take(VICTIMS) {
         let name = v.comm.as_ref().map_or_else(String::new, |comm| code(&escape(comm.as_bytes())));
-        let adj = v.oom_score_adj.map_or_else(String::new, |adj| adj.to_string());
-        put!(out, "| {} | {} | {} | {} | {adj} |", cell(&name), v.pid, size(v.anon_bytes), size(v.shmem_bytes));
+        let adj = words::adj(v.oom_score_adj);
+        put!(
+            out,
+            "| {} | {} | {} | {} | {adj} |",
+            cell(&name),
+            v.pid,
+            words::size(v.anon_bytes),
+            words::size(v.shmem_bytes)
+        );
     }
     if report.victims.len() > VICTIMS {
         put!(out, "\nand {} more", report.victims.len() - VICTIMS);
@@ -174,49 +185,41 @@ fn victims(out: &mut String, report: &KernelReport) {
 }
 
 fn memory(out: &mut String, case: &Case) {
-    let Some(view) = MemoryView::of(case) else { return };
-    put!(out, "\n## Where the memory went\n");
-    if let Some(headline) = view.headline() {
-        put!(out, "{headline}");
-    }
-    if view.parts.is_empty() {
+    let Some(memory) = memory::of(case) else { return };
+    put!(out, "\n## Where the memory went\n\n{}", memory::headline(&memory));
+    if memory.parts.is_empty() {
         return;
     }
     put!(out, "\n| | Size | Share | |\n|---|---:|---:|---|");
-    let whole = view.whole();
-    for part in &view.parts {
-        let share = words::percent(part.bytes.share_of(whole));
+    let share = |bytes: u64| words::percent(Bytes(bytes).share_of(memory::whole(&memory)));
+    for part in &memory.parts {
         let remark = if part.reclaimable { "reclaimable" } else { "" };
-        put!(out, "| {} | {} | {share} | {remark} |", cell(&prose(&part.name)), part.bytes);
+        put!(out, "| {} | {} | {} | {remark} |", cell(&prose(&part.name)), Bytes(part.bytes), share(part.bytes));
     }
-    if let Some(bytes) = view.unaccounted.filter(|bytes| bytes.0 > 0) {
-        put!(out, "| not in the statistics | {bytes} | {} | |", words::percent(bytes.share_of(whole)));
+    if memory.unaccounted_bytes > 0 {
+        let bytes = memory.unaccounted_bytes;
+        put!(out, "| not in the statistics | {} | {} | |", Bytes(bytes), share(bytes));
     }
 }
 
 fn ranking_table(out: &mut String, case: &Case) {
-    let ranking = ranking::of(case);
-    if ranking.is_empty() {
-        return;
-    }
-    put!(out, "\n## The ranking\n\nThe kernel kills the highest score first.\n");
+    let Some(view) = View::of(case) else { return };
+    put!(out, "\n## The ranking: {}\n", view.note());
     put!(out, "| # | Name | pid | Score | Memory | adj | |\n|---:|---|---:|---:|---:|---:|---|");
-    let shown = ranking::shown(&ranking);
-    for (at, row) in shown.iter().filter_map(|&at| Some((at, ranking.get(at)?))) {
+    for (place, row) in view.shown() {
         put!(
             out,
-            "| {} | {} | {} | {} | {} | {} | {} |",
-            at + 1,
+            "| {place} | {} | {} | {} | {} | {} | {} |",
             cell(&code(&escape(row.comm.as_bytes()))),
             row.pid,
-            row.points.map_or_else(String::new, |points| words::grouped(i128::from(points))),
-            row.memory.map_or_else(String::new, |bytes| bytes.to_string()),
-            row.adj.map_or_else(String::new, |adj| adj.to_string()),
-            ranking::remark(row)
+            if row.eligible { words::grouped(i128::from(row.points)) } else { String::new() },
+            words::size(view.memory(row)),
+            words::adj(view.adj(row)),
+            view.remark(row)
         );
     }
-    if ranking.len() > shown.len() {
-        put!(out, "\nand {} more", ranking.len() - shown.len());
+    if view.hidden() > 0 {
+        put!(out, "\nand {} more", view.hidden());
     }
 }
 
@@ -289,6 +292,7 @@ mod tests {
         assert_eq!(prose("raise memory_limit *now*"), "raise `memory_limit` `*now*`");
         assert_eq!(prose("- item"), "`-` item");
         assert_eq!(prose("1. item"), "`1`. item");
+        assert_eq!(prose("40 processes"), "40 processes");
     }
 
     /// A name made of backticks does not end its code span, and a bar does not end its cell.

@@ -6,7 +6,7 @@
 //! Process names, cgroup paths and log lines are chosen by strangers. They reach the reader through one of three doors
 //! and no other: [`escape`](crate::text::escape) for a terminal, [`json`]'s formatter, and [`markdown`]'s code spans and
 //! fences. Sentences of the diagnosis have been escaped by the rules already, but a stored case may have been edited since:
-//! they are cleaned again on the way out ([`words::clean`]).
+//! they are cleaned again on the way out (`words::clean`).
 
 mod layout;
 mod memory;

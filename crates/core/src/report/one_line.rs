@@ -25,8 +25,12 @@ pub fn render(case: &Case, options: &TextOptions) -> String {
     };
     let limit = report.limit_bytes.map_or_else(String::new, words::limit);
     let columns = options.columns();
-    let fixed =
-        [(when, Role::Dim, 20), (killer, Role::Verdict, 15), (victims, Role::Strong, 24), (limit, Role::Plain, 9)];
+    let fixed = [
+        (when, Role::Dim, 20),
+        (killer, Role::Verdict, 15),
+        (victims, Role::Strong, if columns < 100 { 24 } else { 31 }),
+        (limit, Role::Plain, 9),
+    ];
     let mut line = String::new();
     let mut used = 0;
     for (text, role, width) in fixed {

@@ -35,6 +35,11 @@ impl Page {
         self.out
     }
 
+    /// Columns of a line.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
     /// Columns of a line inside a section.
     pub(super) fn inner_width(&self) -> usize {
         self.width - INDENT
@@ -54,16 +59,6 @@ impl Page {
     pub(super) fn text(&self, text: &str) -> String {
         let clean = words::clean(text);
         if self.unicode || clean.is_ascii() { clean.into_owned() } else { clean.chars().map(ascii).collect() }
-    }
-
-    /// Facts of one line, with the dot between them.
-    pub(super) fn join(&self, facts: &[String]) -> String {
-        facts
-            .iter()
-            .filter(|fact| !fact.is_empty())
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(&format!(" {} ", self.glyphs.dot))
     }
 
     pub(super) fn paint(&self, role: Role, text: &str) -> String {
@@ -106,6 +101,9 @@ impl Page {
     /// Wrapped text behind `lead` (a bullet, a number), which stands in the `indent` columns before it.
     pub(super) fn hanging(&mut self, role: Role, lead: &str, indent: usize, text: &str) {
         let text = self.text(text);
+        if text.is_empty() && lead.is_empty() {
+            return;
+        }
         let mut lead = layout::pad(lead, indent, Align::Left);
         for line in layout::wrap(&text, self.inner_width().saturating_sub(indent)) {
             let line = format!("{lead}{}", self.paint(role, &line));
@@ -114,11 +112,17 @@ impl Page {
         }
     }
 
-    /// `victim    java (pid 4711)`: a fact with its name. Facts that need more than a line go on below each other.
+    /// `victim    java (pid 4711)`: a fact with its name.
     pub(super) fn fact(&mut self, label: &str, role: Role, text: &str) {
-        let text = self.text(text);
-        let mut label = self.paint(Role::Dim, &layout::pad(label, LABEL, Align::Left));
-        for line in layout::wrap(&text, self.fact_width()) {
+        self.facts(label, role, &[text.to_owned()]);
+    }
+
+    /// Several facts under one name, with a dot between those of one line.
+    pub(super) fn facts(&mut self, label: &str, role: Role, facts: &[String]) {
+        let facts: Vec<String> = facts.iter().map(|fact| self.text(fact)).collect();
+        let spaces = " ".repeat(LABEL.saturating_sub(layout::width_of(label)));
+        let mut label = format!("{}{spaces}", self.paint(Role::Dim, label));
+        for line in layout::flow(&facts, &format!(" {} ", self.glyphs.dot), self.fact_width()) {
             let line = format!("{label}{}", self.paint(role, &line));
             self.line(&line);
             label = " ".repeat(LABEL);

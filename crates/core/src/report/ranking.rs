@@ -1,75 +1,99 @@
 //! THE RANKING: whom the kernel would have killed in which order, around those that it did kill.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::page::Page;
 use super::style::Role;
 use super::table::{self, Row, Shrink, left, right};
 use super::words;
 use crate::case::Case;
-use crate::evidence::Comm;
+use crate::diagnosis::{Choice, Ranked, Ranking};
+use crate::evidence::Task;
 use crate::units::Bytes;
 
 /// Rows from the top of the ranking.
 const TOP: usize = 6;
-/// Victims that are shown although they stand further down.
-const VICTIMS_BELOW: usize = 3;
 
-/// A process in the ranking.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ranked<'a> {
-    pub(super) pid: u32,
-    pub(super) comm: &'a Comm,
-    /// The kernel's badness; `None` where it cannot be told.
-    pub(super) points: Option<i64>,
-    pub(super) memory: Option<Bytes>,
-    pub(super) adj: Option<i32>,
-    /// False: the kernel may not kill it.
-    pub(super) eligible: bool,
-    pub(super) is_victim: bool,
-    pub(super) is_trigger: bool,
+/// A process name has up to 15 bytes: it is cut only after other columns have gone.
+const NAME: usize = 15;
+
+/// The ranking with what else the log says of its rows.
+pub(super) struct View<'a> {
+    pub(super) ranking: &'a Ranking,
+    tasks: HashMap<u32, &'a Task>,
+    trigger: Option<u32>,
 }
 
-/// The ranking of the case, worst first; empty where the log had no task table.
-pub(super) fn of(_case: &Case) -> Vec<Ranked<'_>> {
-    Vec::new()
-}
+impl<'a> View<'a> {
+    /// `None` where the log did not allow a ranking.
+    pub(super) fn of(case: &'a Case) -> Option<Self> {
+        let ranking = case.diagnosis.ranking.as_ref().filter(|ranking| !ranking.rows.is_empty())?;
+        let report = case.incident.report();
+        let pids: HashSet<u32> = ranking.rows.iter().map(|row| row.pid).collect();
+        let tasks = report.tasks.iter().filter(|task| pids.contains(&task.pid)).map(|task| (task.pid, task)).collect();
+        Some(Self { ranking, tasks, trigger: report.trigger.as_ref().and_then(|t| t.pid) })
+    }
 
-/// What stands beside a row.
-pub(super) fn remark(row: &Ranked<'_>) -> String {
-    let marks = [(row.is_victim, "victim"), (row.is_trigger, "trigger"), (!row.eligible, "spared")];
-    marks.iter().filter(|(holds, _)| *holds).map(|(_, mark)| *mark).collect::<Vec<_>>().join(", ")
-}
+    /// The rows shown, with their places: the top, and from below it the victim and the trigger.
+    pub(super) fn shown(&self) -> impl Iterator<Item = (usize, &'a Ranked)> + '_ {
+        let is_shown = |at: usize, row: &Ranked| at < TOP || row.is_victim || Some(row.pid) == self.trigger;
+        self.ranking.rows.iter().enumerate().filter(move |(at, row)| is_shown(*at, row)).map(|(at, row)| (at + 1, row))
+    }
 
-/// Which rows are shown: the top, and some victims from below it.
-pub(super) fn shown(ranking: &[Ranked<'_>]) -> Vec<usize> {
-    let below = ranking.iter().enumerate().skip(TOP).filter(|(_, row)| row.is_victim || row.is_trigger);
-    (0..ranking.len().min(TOP)).chain(below.map(|(at, _)| at).take(VICTIMS_BELOW)).collect()
+    /// What a process held when the table was printed: resident, swapped out and page tables, as the kernel counts it.
+    pub(super) fn memory(&self, row: &Ranked) -> Option<Bytes> {
+        let task = self.tasks.get(&row.pid)?;
+        let other = [task.swap_bytes, task.pgtables_bytes].into_iter().flatten();
+        Some(other.fold(task.rss_bytes?, |sum, bytes| Bytes(sum.0.saturating_add(bytes.0))))
+    }
+
+    pub(super) fn adj(&self, row: &Ranked) -> Option<i32> {
+        self.tasks.get(&row.pid)?.oom_score_adj
+    }
+
+    /// What stands beside a row.
+    pub(super) fn remark(&self, row: &Ranked) -> String {
+        let marks = [(row.is_victim, "victim"), (Some(row.pid) == self.trigger, "trigger"), (!row.eligible, "spared")];
+        marks.iter().filter(|(holds, _)| *holds).map(|(_, mark)| *mark).collect::<Vec<_>>().join(", ")
+    }
+
+    /// How the order and the choice go together.
+    pub(super) const fn note(&self) -> &'static str {
+        match self.ranking.choice {
+            Choice::Confirmed | Choice::Consistent => "the kernel kills the highest score first",
+            Choice::Contradicted => "the kernel did not choose the highest score",
+            Choice::NotInTable => "by the kernel's score",
+        }
+    }
+
+    /// How many processes are not shown.
+    pub(super) fn hidden(&self) -> u64 {
+        (self.ranking.rows.len() - self.shown().count()) as u64 + self.ranking.rows_omitted
+    }
 }
 
 pub(super) fn write(page: &mut Page, case: &Case) {
-    let ranking = of(case);
-    if ranking.is_empty() {
-        return;
-    }
-    page.heading("THE RANKING", "the kernel kills the highest score first");
+    let Some(view) = View::of(case) else { return };
+    page.heading("THE RANKING", view.note());
     let columns = [
         left("", 0),
         right("#", 4),
-        left("name", 0).shrinking(Shrink::End),
-        right("pid", 1),
+        left("name", 0).shrinking(Shrink::End, NAME),
+        right("pid", 2),
         right("score", 0),
-        right("memory", 2),
-        right("adj", 0),
+        right("memory", 3),
+        right("adj", 1),
         left("", 0),
     ];
-    let shown = shown(&ranking);
-    let rows: Vec<Row> = shown.iter().filter_map(|&at| Some(row(page, at, ranking.get(at)?))).collect();
+    let rows: Vec<Row> = view.shown().map(|(place, process)| row(page, &view, place, process)).collect();
     table::write(page, &columns, &rows);
-    rest(page, &ranking, &shown);
+    let hidden = view.hidden();
+    if hidden > 0 {
+        page.paragraph(Role::Dim, 0, &format!("and {} more", words::grouped(i128::from(hidden))));
+    }
 }
 
-fn row(page: &Page, at: usize, process: &Ranked<'_>) -> Row {
+fn row(page: &Page, view: &View<'_>, place: usize, process: &Ranked) -> Row {
     let role = match process {
         _ if process.is_victim => Role::Verdict,
         _ if !process.eligible => Role::Dim,
@@ -79,27 +103,13 @@ fn row(page: &Page, at: usize, process: &Ranked<'_>) -> Row {
         role,
         cells: vec![
             if process.is_victim { page.glyphs.cross.to_owned() } else { String::new() },
-            (at + 1).to_string(),
-            words::name(process.comm),
+            place.to_string(),
+            words::name(&process.comm),
             process.pid.to_string(),
-            process.points.map_or_else(String::new, |points| words::grouped(i128::from(points))),
-            process.memory.map_or_else(String::new, |bytes| bytes.to_string()),
-            process.adj.map_or_else(String::new, |adj| adj.to_string()),
-            remark(process),
+            if process.eligible { words::grouped(i128::from(process.points)) } else { String::new() },
+            words::size(view.memory(process)),
+            words::adj(view.adj(process)),
+            view.remark(process),
         ],
     }
-}
-
-/// `and 34 more, 2 of them spared`.
-fn rest(page: &mut Page, ranking: &[Ranked<'_>], shown: &[usize]) {
-    let shown: HashSet<usize> = shown.iter().copied().collect();
-    let hidden = || ranking.iter().enumerate().filter(|(at, _)| !shown.contains(at)).map(|(_, row)| row);
-    let count = hidden().count();
-    if count == 0 {
-        return;
-    }
-    let spared = hidden().filter(|row| !row.eligible).count();
-    let spared =
-        if spared > 0 { format!(", {} of them spared", words::grouped(spared as i128)) } else { String::new() };
-    page.paragraph(Role::Dim, 0, &format!("and {} more{spared}", words::grouped(count as i128)));
 }

@@ -77,14 +77,21 @@ pub(super) struct Glyphs {
     pub(super) times: &'static str,
     /// Both ends of the bar.
     pub(super) frame: [&'static str; 2],
-    /// The bar: memory that cannot be given back, largest part first; parts beyond share the last.
-    pub(super) held: [&'static str; 4],
+    /// The bar: memory that cannot be given back, largest part first: see [`Glyphs::held`].
+    held: [&'static str; 4],
     /// The bar: memory that the kernel can take back.
     pub(super) reclaimable: &'static str,
     /// The bar: charged, but to what the log does not say.
     pub(super) unaccounted: &'static str,
     /// Left of a block of text to paste.
     pub(super) gutter: &'static str,
+}
+
+impl Glyphs {
+    /// Of the part with this rank; those beyond share the last.
+    pub(super) fn held(&self, rank: usize) -> &'static str {
+        self.held.get(rank).or(self.held.last()).copied().unwrap_or_default()
+    }
 }
 
 pub(super) const UNICODE: Glyphs = Glyphs {

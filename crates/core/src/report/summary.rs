@@ -26,6 +26,8 @@ const ROWS: usize = 30;
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     cases: usize,
+    processes: usize,
+    span: Span,
     groups: IndexMap<Key, Group>,
     others: Group,
 }
@@ -40,11 +42,33 @@ struct Key {
 #[derive(Clone, Debug, Default)]
 struct Group {
     cases: usize,
-    processes: usize,
     names: IndexMap<String, usize>,
     limits: Option<(Bytes, Bytes)>,
+    span: Span,
+}
+
+/// From when to when, in the order in which cases came.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
     first: Option<When>,
     last: Option<When>,
+}
+
+impl Span {
+    fn add(&mut self, at: When) {
+        if !at.is_unknown() {
+            self.first.get_or_insert(at);
+            self.last = Some(at);
+        }
+    }
+
+    fn first(&self) -> Option<String> {
+        self.first.as_ref().and_then(words::instant)
+    }
+
+    fn last(&self) -> Option<String> {
+        self.last.as_ref().and_then(words::instant)
+    }
 }
 
 impl Summary {
@@ -63,6 +87,8 @@ impl Summary {
     /// Counts a case. Takes over only what it needs of it.
     pub fn add(&mut self, case: &Case) {
         self.cases += 1;
+        self.span.add(case.incident.at);
+        self.processes += case.incident.report().victims.len();
         let key = Key { killer: case.diagnosis.killer, owner: owner(case) };
         let is_full = self.groups.len() >= GROUPS;
         let group = match self.groups.get_mut(&key) {
@@ -80,8 +106,14 @@ impl Summary {
         let cases = words::count(self.cases, "OOM event", "OOM events");
         let groups = words::count(self.groups.len(), "group", "groups");
         let more = if self.others.cases > 0 { " and others" } else { "" };
-        let title = page.paint(Role::Heading, &format!("{cases} in {groups}{more}"));
+        let killed = words::count(self.processes, "process", "processes");
+        let title = page.paint(Role::Heading, &format!("{cases} in {groups}{more}, {killed} killed"));
         page.raw(&title);
+        if let (Some(first), Some(last)) = (self.span.first(), self.span.last())
+            && first != last
+        {
+            page.paragraph(Role::Dim, 0, &format!("{first} {} {last}", page.glyphs.to));
+        }
         if self.cases > 0 {
             page.blank();
             self.table(&mut page);
@@ -93,9 +125,9 @@ impl Summary {
         let columns = [
             right("count", 0),
             left("killer", 0),
-            left("whose", 0).shrinking(Shrink::Middle),
-            left("victims", 2),
-            right("limit", 1),
+            left("whose", 0).shrinking(Shrink::Middle, 28),
+            left("victims", 1).shrinking(Shrink::End, 14),
+            right("limit", 2),
             left("first", 4),
             left("last", 3),
         ];
@@ -114,17 +146,23 @@ impl Summary {
     }
 }
 
-/// Pod or cgroup; where the log names neither, the victim's name.
+/// Pod or cgroup; where the log names neither, the victim's name, with `*` for the number at its end: workers of one kind
+/// are one group.
 fn owner(case: &Case) -> String {
-    let victim = || case.incident.report().victims.first().and_then(|v| v.comm.as_ref()).map(words::name);
+    let victim =
+        || case.incident.report().victims.first().and_then(|v| v.comm.as_ref()).map(|comm| kind(&words::name(comm)));
     words::owner(case).or_else(victim).unwrap_or_default()
+}
+
+fn kind(name: &str) -> String {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    if stem.len() < name.len() { format!("{stem}*") } else { name.to_owned() }
 }
 
 impl Group {
     fn add(&mut self, case: &Case) {
         let report = case.incident.report();
         self.cases += 1;
-        self.processes += report.victims.len();
         for victim in &report.victims {
             let name = victim.comm.as_ref().map_or_else(|| "?".to_owned(), words::name);
             let is_full = self.names.len() >= NAMES;
@@ -140,10 +178,7 @@ impl Group {
             let (least, most) = self.limits.unwrap_or((limit, limit));
             self.limits = Some((least.min(limit), most.max(limit)));
         }
-        if !case.incident.at.is_unknown() {
-            self.first.get_or_insert(case.incident.at);
-            self.last = Some(case.incident.at);
-        }
+        self.span.add(case.incident.at);
     }
 
     fn row(&self, page: &Page, killer: &str, owner: &str) -> Row {
@@ -152,15 +187,15 @@ impl Group {
             Some((least, most)) => format!("{} {} {}", words::limit(least), page.glyphs.to, words::limit(most)),
             None => String::new(),
         };
-        let last = self.last.filter(|_| self.cases > 1);
+        let first = self.span.first().filter(|_| self.cases > 1);
         Row::plain(vec![
             self.cases.to_string(),
             killer.to_owned(),
             owner.to_owned(),
             words::counted_names(&self.names, 2, page.glyphs.times),
             limit,
-            self.first.as_ref().and_then(words::instant).unwrap_or_default(),
-            last.as_ref().and_then(words::instant).unwrap_or_default(),
+            first.unwrap_or_default(),
+            self.span.last().unwrap_or_default(),
         ])
     }
 }

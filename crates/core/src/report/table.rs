@@ -15,8 +15,8 @@ pub(super) struct Column {
     pub(super) align: Align,
     /// Which columns go first where there is not room for all: the higher, the sooner. 0 stays always.
     pub(super) expendable: u8,
-    /// May be cut short to what is left of the line. At most one column should be.
-    pub(super) shrinks: Option<Shrink>,
+    /// May be cut, but to no fewer than so many columns.
+    pub(super) shrinks: Option<(Shrink, usize)>,
 }
 
 /// What a column that is too wide loses.
@@ -40,8 +40,8 @@ pub(super) const fn right(title: &'static str, expendable: u8) -> Column {
 
 impl Column {
     /// The same, cut short where need be.
-    pub(super) const fn shrinking(mut self, how: Shrink) -> Self {
-        self.shrinks = Some(how);
+    pub(super) const fn shrinking(mut self, how: Shrink, least: usize) -> Self {
+        self.shrinks = Some((how, least));
         self
     }
 }
@@ -64,9 +64,6 @@ impl Row {
     }
 }
 
-/// Columns wide enough for a name that had to be cut.
-const LEAST_SHRUNK: usize = 8;
-
 /// Writes the table into the page's current section.
 pub(super) fn write(page: &mut Page, columns: &[Column], rows: &[Row]) {
     let rows: Vec<Row> =
@@ -79,42 +76,63 @@ pub(super) fn write(page: &mut Page, columns: &[Column], rows: &[Row]) {
             .iter()
             .filter_map(|&(at, width)| {
                 let column = columns.get(at)?;
-                let text = match column.shrinks.unwrap_or(Shrink::End) {
+                let text = match column.shrinks.map_or(Shrink::End, |(how, _)| how) {
                     Shrink::End => layout::shorten_end(row.cell(at), width, page.glyphs.ellipsis),
                     Shrink::Middle => layout::shorten_middle(row.cell(at), width, page.glyphs.ellipsis),
                 };
                 Some(layout::pad(&text, width, column.align))
             })
             .collect();
-        let line = page.paint(row.role, cells.join(&" ".repeat(GAP)).trim_end());
+        let line =
+            layout::shorten_end(cells.join(&" ".repeat(GAP)).trim_end(), page.inner_width(), page.glyphs.ellipsis);
+        let line = page.paint(row.role, &line);
         page.line(&line);
     }
 }
 
-/// Which columns are shown, and how wide each.
+/// A column that is shown.
+#[derive(Clone, Copy)]
+struct Shown {
+    at: usize,
+    width: usize,
+    least: usize,
+    shrinks: bool,
+    expendable: u8,
+}
+
+/// Which columns are shown, and how wide each: names give way to their least width first, then the least important columns
+/// go, and what is left shares the line.
 fn fit(columns: &[Column], rows: &[Row], width: usize) -> Vec<(usize, usize)> {
-    let natural = |at: usize, column: &Column| {
+    let natural = |(at, column): (usize, &Column)| {
         let cells = rows.iter().map(|row| layout::width_of(row.cell(at))).max().unwrap_or(0);
-        (cells > 0).then(|| (at, cells.max(layout::width_of(column.title))))
+        let width = cells.max(layout::width_of(column.title));
+        let least = column.shrinks.map_or(width, |(_, least)| least.min(width));
+        (cells > 0).then_some(Shown {
+            at,
+            width,
+            least,
+            shrinks: column.shrinks.is_some(),
+            expendable: column.expendable,
+        })
     };
-    let mut shown: Vec<(usize, usize)> = columns.iter().enumerate().filter_map(|(at, c)| natural(at, c)).collect();
-    loop {
-        let taken = shown.iter().map(|&(_, w)| w + GAP).sum::<usize>().saturating_sub(GAP);
-        let excess = taken.saturating_sub(width);
-        if excess == 0 {
-            return shown;
-        }
-        let of = |at: usize| columns.get(at);
-        if let Some((_, w)) = shown.iter_mut().find(|(at, _)| of(*at).is_some_and(|c| c.shrinks.is_some()))
-            && w.saturating_sub(excess) >= LEAST_SHRUNK
-        {
-            *w -= excess;
-            return shown;
-        }
-        let rank = |at: usize| of(at).map_or(0, |c| c.expendable);
-        let Some(worst) = shown.iter().map(|&(at, _)| rank(at)).max().filter(|&worst| worst > 0) else {
-            return shown;
+    let mut shown: Vec<Shown> = columns.iter().enumerate().filter_map(natural).collect();
+    while shown.iter().map(|c| c.least + GAP).sum::<usize>() > width + GAP {
+        let Some(worst) = shown.iter().map(|c| c.expendable).max().filter(|&worst| worst > 0) else {
+            // What must stay and does not fit: names go down to a letter.
+            shown.iter_mut().filter(|c| c.shrinks).for_each(|c| c.least = 1);
+            break;
         };
-        shown.retain(|&(at, _)| rank(at) < worst);
+        shown.retain(|c| c.expendable < worst);
+    }
+    let taken = shown.iter().map(|c| c.width + GAP).sum::<usize>();
+    shrink(&mut shown, taken.saturating_sub(width + GAP));
+    shown.iter().map(|c| (c.at, c.width)).collect()
+}
+
+/// Takes `excess` columns away, each time from the column that is widest above its least.
+fn shrink(shown: &mut [Shown], excess: usize) {
+    for _ in 0..excess {
+        let Some(widest) = shown.iter_mut().filter(|c| c.width > c.least).max_by_key(|c| c.width) else { return };
+        widest.width -= 1;
     }
 }

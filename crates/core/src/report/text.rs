@@ -61,26 +61,25 @@ pub fn render(case: &Case, options: &TextOptions) -> String {
 fn verdict(page: &mut Page, case: &Case) {
     let diagnosis = &case.diagnosis;
     let event = format!("{} {}", page.glyphs.cross, words::event(case));
-    let cause = words::cause(diagnosis.killer);
-    let confidence = words::confidence(diagnosis.confidence);
-    let dot = page.glyphs.dot;
-    let whole = format!("{event}: {cause} {dot} {confidence}");
-    if layout::width_of(&whole) <= page.inner_width() + 2 {
-        let line = format!(
-            "{} {}",
-            page.paint(Role::Verdict, &format!("{event}: {cause}")),
-            page.paint(Role::Dim, &format!("{dot} {confidence}"))
-        );
-        page.raw(&line);
-    } else {
-        let line =
-            format!("{} {}", page.paint(Role::Verdict, &event), page.paint(Role::Dim, &format!("{dot} {confidence}")));
-        page.raw(&line);
+    let cause = words::cause(case);
+    let sure = format!("{} {}", page.glyphs.dot, words::confidence(diagnosis.confidence));
+    let fits = |text: &str| layout::width_of(text) + 1 + layout::width_of(&sure) <= page.width();
+    let one_line = format!("{event}: {cause}");
+    if fits(&one_line) {
+        first_line(page, &one_line, &sure);
+    } else if fits(&event) {
+        first_line(page, &event, &sure);
         page.paragraph(Role::Verdict, 0, cause);
+    } else {
+        first_line(page, &event, "");
+        page.paragraph(Role::Verdict, 0, &format!("{cause} {sure}"));
     }
-    if !diagnosis.summary.is_empty() {
-        page.paragraph(Role::Strong, 0, &diagnosis.summary);
-    }
+    page.paragraph(Role::Plain, 0, &diagnosis.summary);
+}
+
+fn first_line(page: &mut Page, verdict: &str, sure: &str) {
+    let line = format!("{} {}", page.paint(Role::Verdict, verdict), page.paint(Role::Dim, sure));
+    page.raw(&line);
 }
 
 fn remedies(page: &mut Page, case: &Case) {
@@ -120,7 +119,11 @@ fn citation(page: &Page, case: &Case, cited: &[EvidenceId]) -> String {
     let mut ranges: Vec<(u64, u64)> =
         case.incident.evidence.iter().filter(|e| cited.contains(&e.id)).map(|e| e.lines).collect();
     ranges.sort_unstable();
-    ranges.dedup();
+    ranges.dedup_by(|next, before| {
+        let joins = next.0 <= before.1.saturating_add(1);
+        before.1 = if joins { before.1.max(next.1) } else { before.1 };
+        joins
+    });
     if ranges.is_empty() {
         return String::new();
     }
@@ -180,12 +183,12 @@ fn part_lines(page: &mut Page, part: &Evidence, number_width: usize) {
         let number =
             if is_contiguous || at == 0 { (first.saturating_add(at as u64)).to_string() } else { String::new() };
         let number = layout::pad(&number, number_width, layout::Align::Right);
-        let number = page.paint(Role::Dim, &number);
-        let mut lead = format!("{number}  ");
+        let mut lead = format!("{}  ", page.paint(Role::Dim, &number));
         let text = page.text(&line.to_string());
-        for piece in layout::wrap(&text, page.inner_width().saturating_sub(number_width + 2)) {
+        // What goes on below stands two columns further in than what begins.
+        for piece in layout::wrap_log_line(&text, page.inner_width().saturating_sub(number_width + 4)) {
             page.line(&format!("{lead}{piece}"));
-            lead = " ".repeat(number_width + 2);
+            lead = " ".repeat(number_width + 4);
         }
     }
     if part.text.len() > LINES_OF_PART {

@@ -19,7 +19,7 @@ pub(super) fn write(page: &mut Page, case: &Case) {
     page.heading("WHO", "");
     victims(page, report);
     if let Some(trigger) = &report.trigger {
-        page.fact("trigger", Role::Plain, &trigger_line(page, report, trigger));
+        page.facts("trigger", Role::Plain, &trigger_facts(report, trigger));
     }
     cgroups(page, report);
     if let Some(identity) = &case.incident.identity {
@@ -37,10 +37,7 @@ fn victims(page: &mut Page, report: &KernelReport) {
         [] => {}
         [victim] => {
             page.fact("victim", Role::Strong, &words::victim(victim));
-            let facts = page.join(&victim_facts(victim));
-            if !facts.is_empty() {
-                page.fact("", Role::Plain, &facts);
-            }
+            page.facts("", Role::Plain, &victim_facts(victim));
         }
         many => {
             let whole = if report.group_kill == Some(true) { ", the whole cgroup" } else { "" };
@@ -51,8 +48,7 @@ fn victims(page: &mut Page, report: &KernelReport) {
         }
     }
     if let Some(chosen) = &report.chosen {
-        let dot = page.glyphs.dot;
-        page.fact("chosen", Role::Plain, &format!("{} {dot} its child was killed in its place", words::victim(chosen)));
+        page.facts("chosen", Role::Plain, &[words::victim(chosen), "its child was killed in its place".to_owned()]);
     }
     if !report.killed_sharing_memory.is_empty() {
         let names = words::victim_names(&report.killed_sharing_memory, 4, page.glyphs.times);
@@ -80,22 +76,23 @@ fn victim_facts(victim: &Victim) -> Vec<String> {
 fn victim_table(page: &mut Page, victims: &[Victim]) {
     use table::{left, right};
     let columns = [
-        left("name", 0).shrinking(Shrink::End),
+        left("name", 0).shrinking(Shrink::End, 8),
         right("pid", 0),
         right("anonymous", 0),
         right("shared", 2),
         right("file", 3),
         right("adj", 1),
     ];
-    let size = |bytes: Option<crate::units::Bytes>| bytes.map_or_else(String::new, |b| b.to_string());
+    // A column of zeros tells nothing.
+    let has_shared = victims.iter().any(|v| v.shmem_bytes.is_some_and(|b| b.0 > 0));
     let row = |v: &Victim| {
         Row::plain(vec![
             v.comm.as_ref().map_or_else(String::new, words::name),
             v.pid.to_string(),
-            size(v.anon_bytes),
-            size(v.shmem_bytes),
-            size(v.file_bytes),
-            v.oom_score_adj.map_or_else(String::new, |adj| adj.to_string()),
+            words::size(v.anon_bytes),
+            words::size(v.shmem_bytes.filter(|_| has_shared)),
+            words::size(v.file_bytes),
+            words::adj(v.oom_score_adj),
         ])
     };
     let rows: Vec<Row> = victims.iter().take(VICTIMS_LISTED).map(row).collect();
@@ -108,19 +105,22 @@ fn victim_table(page: &mut Page, victims: &[Victim]) {
     page.blank();
 }
 
-fn trigger_line(page: &Page, report: &KernelReport, trigger: &Trigger) -> String {
+fn trigger_facts(report: &KernelReport, trigger: &Trigger) -> Vec<String> {
     let is_victim = trigger.pid.is_some() && report.victims.iter().any(|v| Some(v.pid) == trigger.pid);
     let who = words::process(trigger.comm.as_ref(), "thread", trigger.pid);
-    let who = if is_victim { format!("{who}, the victim itself") } else { who };
+    let relation = match (is_victim, report.victims.len()) {
+        (true, 1) => ", the victim itself",
+        (true, _) => ", one of the victims",
+        (false, _) => "",
+    };
     let asked = match report.order {
-        _ if report.sysrq => Some("sysrq-f: asked for by hand".to_owned()),
+        _ if words::is_by_hand(report) => Some("sysrq-f: asked for by hand".to_owned()),
         Some(order @ 0..=20) => Some(format!("asked for {}", words::count(1 << order, "page", "pages"))),
         _ => None,
     };
-    let mut facts = vec![who];
-    facts.extend(asked);
-    facts.extend(report.gfp_flags.clone());
-    page.join(&facts)
+    // The flags matter where one page would not have done: they say what the kernel may do to find several in a row.
+    let flags = report.gfp_flags.clone().filter(|_| report.order.is_some_and(|order| order > 0));
+    [Some(format!("{who}{relation}")), asked, flags].into_iter().flatten().collect()
 }
 
 fn cgroups(page: &mut Page, report: &KernelReport) {
@@ -133,10 +133,7 @@ fn cgroups(page: &mut Page, report: &KernelReport) {
             .into_iter()
             .chain(report.failcnt.filter(|&n| n > 0).map(met))
             .collect();
-        let facts = page.join(&facts);
-        if !facts.is_empty() {
-            page.fact("", Role::Plain, &facts);
-        }
+        page.facts("", Role::Plain, &facts);
     }
     if let Some(cgroup) = &report.victim_cgroup
         && report.limit_cgroup.as_ref() != Some(cgroup)
@@ -164,38 +161,27 @@ fn owner(page: &mut Page, identity: &Identity) {
         let qos = identity.qos.as_deref().map(str::to_owned);
         let owner = identity.owner.as_deref().map(|owner| format!("of {owner}"));
         let facts: Vec<String> = [Some(pod), qos, owner].into_iter().flatten().collect();
-        page.fact("pod", Role::Plain, &page.join(&facts));
+        page.facts("pod", Role::Plain, &facts);
     } else if let Some(qos) = &identity.qos {
         page.fact("QoS", Role::Plain, qos);
     }
-    let facts: Vec<String> = [
-        identity.container.clone(),
-        identity.container_id.as_deref().map(words::container_id),
-        identity.runtime.clone(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    if !facts.is_empty() {
-        page.fact("container", Role::Plain, &page.join(&facts));
-    }
+    let container = [identity.container.clone(), identity.container_id.as_deref().map(words::container_id)];
+    let label = if container.iter().any(Option::is_some) { "container" } else { "run by" };
+    let facts: Vec<String> = container.into_iter().chain([identity.runtime.clone()]).flatten().collect();
+    page.facts(label, Role::Plain, &facts);
 }
 
 fn when(page: &mut Page, case: &Case) {
     let at = &case.incident.at;
     let facts: Vec<String> = words::wall(at).into_iter().chain(at.boot_us.map(words::boot)).collect();
-    if !facts.is_empty() {
-        page.fact("when", Role::Plain, &page.join(&facts));
-    }
+    page.facts("when", Role::Plain, &facts);
 }
 
 fn origin(page: &mut Page, origin: &Origin, report: &KernelReport) {
     let host = origin.host.as_ref().map(|host| format!("host {host}"));
     let kernel = report.kernel_release.as_ref().map(|release| format!("kernel {release}"));
     let facts: Vec<String> = [place(page.glyphs.to, origin), host, kernel].into_iter().flatten().collect();
-    if !facts.is_empty() {
-        page.fact("read from", Role::Plain, &page.join(&facts));
-    }
+    page.facts("read from", Role::Plain, &facts);
 }
 
 /// `kern.log, lines 120–180`.
@@ -222,5 +208,5 @@ fn again(page: &mut Page, case: &Case, recurrence: &Recurrence) {
     let since = case.incident.at.boot_us.zip(recurrence.previous_at).and_then(|(now, then)| now.0.checked_sub(then.0));
     let since = since.map(|us| format!("{} after the one before", words::duration(us)));
     let nth = format!("kill number {} of {of_what} in this log", u64::from(earlier) + 1);
-    page.fact("again", Role::Plain, &page.join(&[nth, since.unwrap_or_default()]));
+    page.facts("again", Role::Plain, &[nth, since.unwrap_or_default()]);
 }

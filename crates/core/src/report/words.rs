@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::case::Case;
 use crate::diagnosis::{Confidence, Killer};
-use crate::evidence::{Comm, KernelReport, Victim};
+use crate::evidence::{Comm, KernelReport, Scope, Victim};
 use crate::incident::identity::Identity;
 use crate::text::{Untrusted, acts_on_its_surroundings, escape};
 use crate::time::{BootTime, When};
@@ -28,12 +28,13 @@ pub(super) fn event(case: &Case) -> &'static str {
 }
 
 /// What killed, as one would say it.
-pub(super) const fn cause(killer: Killer) -> &'static str {
-    match killer {
+pub(super) fn cause(case: &Case) -> &'static str {
+    match case.diagnosis.killer {
         Killer::ContainerLimit => "the container reached its own memory limit",
         Killer::PodLimit => "the pod reached its memory limit",
         Killer::AncestorLimit => "a memory limit above the pod was reached",
         Killer::CgroupLimit => "the cgroup reached its memory limit",
+        Killer::Node if is_by_hand(case.incident.report()) => "somebody asked for it (sysrq-f)",
         Killer::Node => "the machine ran out of memory",
         Killer::Cpuset => "the memory nodes of the cpuset were full",
         Killer::MemoryPolicy => "the memory nodes of the memory policy were full",
@@ -41,8 +42,14 @@ pub(super) const fn cause(killer: Killer) -> &'static str {
         Killer::UserspaceOom => "by an out-of-memory daemon, not by the kernel",
         Killer::OtherSigkill => "by somebody's SIGKILL, not for memory",
         Killer::NotOom => "memory was not the reason",
-        Killer::Unknown => "whose limit was reached is not known",
+        Killer::Unknown if case.incident.report().scope == Some(Scope::Memcg) => "a cgroup's limit, not known which",
+        Killer::Unknown => "what ran out of memory is not known",
     }
+}
+
+/// True for sysrq-f, which kills whether or not memory is short. Its order is −1 (drivers/tty/sysrq.c, `moom_callback()`).
+pub(super) fn is_by_hand(report: &KernelReport) -> bool {
+    report.sysrq || report.order == Some(-1)
 }
 
 /// What killed, in two words for a column.
@@ -99,6 +106,16 @@ pub(super) fn limit(printed: Bytes) -> String {
     Limit::from_printed(printed).bytes().map_or_else(|| "no limit".to_owned(), |bytes| bytes.to_string())
 }
 
+/// A size for a cell, empty where it is not known.
+pub(super) fn size(bytes: Option<Bytes>) -> String {
+    bytes.map_or_else(String::new, |bytes| bytes.to_string())
+}
+
+/// An `oom_score_adj` for a cell, empty where it is not known.
+pub(super) fn adj(adj: Option<i32>) -> String {
+    adj.map_or_else(String::new, |adj| adj.to_string())
+}
+
 /// `94.5 %`, without a decimal from 99.95 on up and below 0.05 as `< 0.1 %`.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
@@ -124,7 +141,7 @@ pub(super) fn grouped(number: i128) -> String {
         out.push('-');
     }
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(' ');
         }
         out.push(digit);
@@ -156,11 +173,12 @@ pub(super) fn instant(when: &When) -> Option<String> {
     when.wall.map(|at| format!("{}Z", utc(at))).or_else(local).or_else(boot)
 }
 
-/// Two units of a length of time given in microseconds: `3 min 20 s`, `2 d 4 h`, `0.3 s`.
+/// Two units of a length of time given in microseconds: `3 min 20 s`, `2 d 4 h`, `14 ms`.
 pub(super) fn duration(us: u64) -> String {
     let s = us / 1_000_000;
     match s {
-        0..10 => format!("{}.{} s", s, us / 100_000 % 10),
+        0 => format!("{} ms", us / 1000),
+        1..10 => format!("{}.{} s", s, us / 100_000 % 10),
         10..60 => format!("{s} s"),
         60..3600 => format!("{} min {} s", s / 60, s % 60),
         3600..86_400 => format!("{} h {} min", s / 3600, s / 60 % 60),
@@ -257,7 +275,8 @@ mod tests {
         assert_eq!(percent(0.9999), "100 %");
         assert_eq!(percent(0.000_1), "< 0.1 %");
         assert_eq!(percent(0.0), "0 %");
-        assert_eq!(duration(300_000), "0.3 s");
+        assert_eq!(duration(14_200), "14 ms");
+        assert_eq!(duration(2_300_000), "2.3 s");
         assert_eq!(duration(200_000_000), "3 min 20 s");
         assert_eq!(duration(187_200_000_000), "2 d 4 h");
     }

@@ -2,7 +2,9 @@
 
 use indexmap::IndexMap;
 use oomscope_core::case::Case;
-use oomscope_core::diagnosis::{Confidence, Diagnosis, Finding, Killer, Remedy};
+use oomscope_core::diagnosis::{
+    Choice, Confidence, Diagnosis, Finding, Killer, MemoryPart, MemoryUse, Ranked, Ranking, Remedy,
+};
 use oomscope_core::evidence::{
     Constraint, Counter, Evidence, Gap, KernelReport, LogExtent, NodeMemory, Part, Scope, Swap, Task, Trigger, Victim,
     Zone,
@@ -73,6 +75,34 @@ fn task(pid: u32, comm: &str, rss_kib: u64, adj: i32) -> Task {
         oom_score_adj: Some(adj),
         ..Task::default()
     }
+}
+
+fn ranked(task: &Task, points: i64, adj_points: i64, is_victim: bool) -> Ranked {
+    Ranked {
+        pid: task.pid,
+        comm: task.comm.clone(),
+        points,
+        adj_points,
+        share_permille: None,
+        eligible: task.oom_score_adj != Some(-1000),
+        is_victim,
+    }
+}
+
+fn ranking(rows: Vec<Ranked>, rows_omitted: u64, choice: Choice) -> Option<Ranking> {
+    Some(Ranking { domain_bytes: None, rows, rows_omitted, choice, adj_decided: false })
+}
+
+fn memory(usage: u64, limit: u64, unaccounted_bytes: u64, parts: &[(&str, u64, bool)]) -> Option<MemoryUse> {
+    let part =
+        |&(name, bytes, reclaimable): &(&str, u64, bool)| MemoryPart { name: name.to_owned(), bytes, reclaimable };
+    Some(MemoryUse {
+        usage_bytes: usage,
+        limit_bytes: Some(limit),
+        parts: parts.iter().map(part).collect(),
+        unaccounted_bytes,
+        overcounted_bytes: 0,
+    })
 }
 
 /// One process over the limit of its container, cgroup v2, in Kubernetes: the ordinary case.
@@ -213,7 +243,28 @@ pub(crate) fn container_limit() -> Case {
             ),
         ],
         gaps: vec![Gap::new("the names of the pod and its container", "a kernel log has only their ids")],
-        ..Diagnosis::default()
+        ranking: ranking(
+            vec![
+                ranked(&task(2295, "node", 0, 987), 64_500, 32_343, true),
+                ranked(&task(2271, "sh", 0, 987), 32_533, 32_343, false),
+                ranked(&task(2250, "tini", 0, -1000), 0, -32_768, false),
+            ],
+            0,
+            Choice::Confirmed,
+        ),
+        memory: memory(
+            134_217_728,
+            134_217_728,
+            217_088,
+            &[
+                ("anonymous", 126_877_696, false),
+                ("page tables", 2_584_576, false),
+                ("file cache", 1_355_776, true),
+                ("tmpfs and shared memory", 1_048_576, false),
+                ("slab", 1_134_016, false),
+                ("slab (reclaimable)", 1_000_000, true),
+            ],
+        ),
     };
     Case::new(incident, diagnosis)
 }
@@ -263,6 +314,17 @@ pub(crate) fn tmpfs() -> Case {
             "Killing processes frees nothing here: the files stay until they are deleted or the tmpfs is unmounted.",
             Some("mount -o remount,size=32M /path/of/the/tmpfs"),
         )],
+        ranking: ranking(vec![ranked(&task(141, "innocent", 0, 0), 165, 0, true)], 0, Choice::Confirmed),
+        memory: memory(
+            67_104_768,
+            67_108_864,
+            0,
+            &[
+                ("tmpfs and shared memory", 65_404_928, false),
+                ("anonymous", 630_784, false),
+                ("slab", 1_069_056, false),
+            ],
+        ),
         ..Diagnosis::default()
     };
     Case::new(incident, diagnosis)
@@ -327,6 +389,27 @@ pub(crate) fn node() -> Case {
                   it first, although java (pid 4100) held four times as much."
                 .to_owned(),
         gaps: vec![Gap::new("who had grown", "a kernel log is one instant; nothing recorded the minutes before")],
+        ranking: ranking(
+            vec![
+                ranked(&task(5120, "stress", 0, 1000), 4_601_221, 4_033_792, true),
+                ranked(&task(4100, "java", 0, 3), 2_377_310, 12_101, false),
+                ranked(&task(1188, "kubelet", 0, -999), -4_004_032, -4_029_758, false),
+                ranked(&task(801, "sshd", 0, -1000), 0, 0, false),
+            ],
+            211,
+            Choice::Confirmed,
+        ),
+        memory: memory(
+            16_445_440_000,
+            16_560_000_000,
+            340_000_000,
+            &[
+                ("anonymous", 13_900_000_000, false),
+                ("slab", 1_200_000_000, false),
+                ("page tables", 400_000_000, false),
+                ("file cache", 605_440_000, true),
+            ],
+        ),
         ..Diagnosis::default()
     };
     Case::new(incident, diagnosis)
@@ -402,6 +485,17 @@ pub(crate) fn group_kill() -> Case {
         summary: "All 40 processes of the container were killed together because the pod reached its limit of 256 MiB."
             .to_owned(),
         remedies: vec![remedy("Run fewer workers", "Each worker holds about 6.1 MiB of its own.", None)],
+        ranking: ranking(
+            (0..40).map(|n| ranked(&task(3000 + n, "php-fpm: pool", 0, 0), 1_850 - i64::from(n), 0, n == 8)).collect(),
+            0,
+            Choice::Contradicted,
+        ),
+        memory: memory(
+            268_435_456,
+            268_435_456,
+            20_000_000,
+            &[("anonymous", 205_000_000, false), ("tmpfs and shared memory", 43_435_456, false)],
+        ),
         ..Diagnosis::default()
     };
     Case::new(incident, diagnosis)
@@ -415,7 +509,7 @@ pub(crate) fn hostile() -> Case {
         scope: Some(Scope::Memcg),
         constraint: Some(Constraint::Other("\u{9b}31m".to_owned())),
         trigger: Some(Trigger { pid: Some(9), comm: Some("a) b, c=(d".into()), ..Trigger::default() }),
-        order: Some(0),
+        order: Some(3),
         gfp_flags: Some("GFP_\u{1b}[31m".to_owned()),
         limit_cgroup: Some(path.into()),
         victim_cgroup: Some(path.into()),
@@ -448,7 +542,15 @@ pub(crate) fn hostile() -> Case {
         findings: vec![finding("x", "# title | of \u{1b}[31m", "detail\n\n# heading", &[Part::Kill])],
         remedies: vec![remedy("1. do @this", "or *that*", Some("```\n\u{1b}[31mrm -rf\t/\n````"))],
         gaps: Vec::new(),
-        ..Diagnosis::default()
+        ranking: ranking(
+            vec![
+                ranked(&Task { pid: 10, comm: name.into(), ..Task::default() }, 120, 0, true),
+                ranked(&task(12, "日本語\u{202e}", 0, 0), 90, 0, false),
+            ],
+            0,
+            Choice::Confirmed,
+        ),
+        memory: memory(16 << 20, 16 << 20, 1 << 20, &[("an\u{1b}[31mon|`", 15 << 20, false)]),
     };
     Case::new(incident, diagnosis)
 }

@@ -1,5 +1,7 @@
 //! What people see: whole outputs, kept as files that were read by eye (`UPDATE_GOLDEN=1` rewrites them).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic, also in its helpers")]
+
 mod cases;
 
 use std::path::PathBuf;
@@ -7,6 +9,7 @@ use std::path::PathBuf;
 use oomscope_core::report::{Summary, TextOptions, json, markdown, one_line, text};
 use oomscope_core::text::acts_on_its_surroundings;
 use oomscope_testkit::golden;
+use proptest::prelude::*;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
@@ -42,7 +45,16 @@ fn text_in_colour_and_in_ascii() {
 /// No line is wider than asked, except text to paste, which must not be broken.
 #[test]
 fn text_holds_its_width() {
-    for (name, case) in cases::all() {
+    let mut all = cases::all();
+    let mut nothing_killed = cases::node();
+    nothing_killed.incident.kills[0].no_killable_process = true;
+    nothing_killed.incident.kills[0].trigger.as_mut().unwrap().pid = Some(5120);
+    for (row, name) in nothing_killed.diagnosis.ranking.as_mut().unwrap().rows.iter_mut().zip(["a", "a-long-name-of-a"])
+    {
+        row.comm = name.into();
+    }
+    all.push(("nothing_killed", nothing_killed));
+    for (name, case) in all {
         for width in 40..=130 {
             for unicode in [true, false] {
                 let options = TextOptions { unicode, evidence: true, ..options(width) };
@@ -89,6 +101,31 @@ fn hostile_names_do_nothing() {
     assert!(ascii.is_ascii(), "{ascii}");
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever bytes a process and a cgroup are called, nothing acts on the reader's terminal and no line is too wide.
+    #[test]
+    fn any_name_is_harmless(comm in prop::collection::vec(any::<u8>(), 0..16), path in ".{0,200}", width in 40_usize..130) {
+        let mut case = cases::container_limit();
+        let report = &mut case.incident.kills[0];
+        report.victims[0].comm = Some(comm.as_slice().into());
+        report.limit_cgroup = Some(path.as_str().into());
+        case.diagnosis.summary = format!("{path} was full");
+        case.diagnosis.ranking.as_mut().unwrap().rows[0].comm = comm.as_slice().into();
+        let acts = |c: char| c != '\n' && acts_on_its_surroundings(c);
+        let shown = text::render(&case, &options(width));
+        prop_assert!(!shown.contains(acts));
+        for line in shown.lines().filter(|line| !line.contains('│')) {
+            prop_assert!(line.width() <= width, "{} columns at {width}\n{line}", line.width());
+        }
+        prop_assert!(!markdown::render(&case).contains(acts));
+        prop_assert!(!json::line(&case).unwrap().contains(acts));
+        let list = one_line::render(&case, &options(width));
+        prop_assert!(!list.contains(acts_on_its_surroundings) && list.width() <= width, "{list}");
+    }
+}
+
 /// The ticket.
 #[test]
 fn markdown_for_a_ticket() {
@@ -131,7 +168,7 @@ fn summary_is_bounded() {
         summary.add(&case);
     }
     let page = summary.render(&options(80));
-    assert!(page.starts_with("3 000 OOM events in 1 000 groups and others\n"), "{page}");
+    assert!(page.starts_with("3 000 OOM events in 1 000 groups and others, 3 000 processes killed\n"), "{page}");
     assert!(page.lines().count() < 50);
     assert!(page.contains("2970  others"), "{page}");
 }

@@ -15,6 +15,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use encoding_rs_io::DecodeReaderBytesBuilder;
 
@@ -28,6 +29,9 @@ use compression::Contents;
 /// How decoders are asked for text: a decoder that meets damage drops what it produced in that call, so little is asked
 /// at a time.
 const DECODER_STEP: usize = 4096;
+
+/// Between two looks at a pipe that will not wait by itself.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A log that is open for reading: its text without compression and without UTF-16.
 ///
@@ -132,7 +136,7 @@ impl Read for LogInput {
                 self.delivered += n as u64;
                 Ok(n)
             }
-            Err(e) if matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => Err(e),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(e),
             Err(e) => {
                 self.finished = true;
                 Err(io::Error::new(e.kind(), self.explain(e)))
@@ -152,7 +156,7 @@ impl std::fmt::Debug for LogInput {
     }
 }
 
-/// Counts what is taken from the file, for the position in errors and progress.
+/// Counts what is taken from the file, for the position in errors and progress, and waits where the file would not.
 struct Counted<R> {
     inner: R,
     count: Arc<AtomicU64>,
@@ -160,9 +164,17 @@ struct Counted<R> {
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
-        self.count.fetch_add(n as u64, Ordering::Relaxed);
-        Ok(n)
+        loop {
+            match self.inner.read(buffer) {
+                Ok(n) => {
+                    self.count.fetch_add(n as u64, Ordering::Relaxed);
+                    return Ok(n);
+                }
+                // A pipe that the shell or ssh shares with a program which made it non-blocking: an ordinary pause.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
+                Err(e) => return Err(e),
+            }
+        }
     }
 }
 

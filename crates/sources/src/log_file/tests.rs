@@ -263,6 +263,43 @@ fn pipes_are_read_as_they_flow() {
     writer.join().unwrap();
 }
 
+/// A pipe that somebody made non-blocking is waited for, and an interrupted read is no error.
+#[test]
+fn pipes_that_do_not_block() {
+    struct Hesitant(u8);
+    impl Read for Hesitant {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0 += 1;
+            match self.0 {
+                1 | 4 => Err(io::ErrorKind::WouldBlock.into()),
+                2 => Err(io::ErrorKind::Interrupted.into()),
+                3 | 5 => (&b"word "[..]).read(buffer),
+                _ => Ok(0),
+            }
+        }
+    }
+    let (read, error) = read_all(LogInput::from_reader(None, Hesitant(0)).unwrap());
+    assert!(error.is_none());
+    assert_eq!(read, b"word word ");
+}
+
+/// A disk error is told as such, not as damage, with what came before it delivered.
+#[test]
+fn read_errors() {
+    struct BadSector;
+    impl Read for BadSector {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(rustix::io::Errno::IO.into())
+        }
+    }
+    let cut = gzip(&text());
+    let bytes = io::Cursor::new(cut[..cut.len() / 2].to_vec()).chain(BadSector);
+    let (read, error) = read_all(LogInput::from_reader(None, bytes).unwrap());
+    assert!(text().starts_with(&read) && !read.is_empty());
+    let message = error.unwrap().to_string();
+    assert!(message.starts_with("reading standard input at byte ") && message.contains("Input/output"), "{message}");
+}
+
 proptest::proptest! {
     /// No bytes behind any magic make reading panic or run on without end.
     #[test]

@@ -26,7 +26,8 @@ pub(super) fn inputs(arguments: &[OsString]) -> Vec<Input> {
 /// True for an input that may pause for long and go on: a pipe, a terminal, a device.
 pub(super) fn is_live(path: &Path) -> bool {
     let is_file = if path == Path::new("-") {
-        rustix::fs::fstat(std::io::stdin()).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
+        rustix::fs::fstat(std::io::stdin())
+            .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
     } else {
         std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
     };

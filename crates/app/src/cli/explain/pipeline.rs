@@ -1,22 +1,19 @@
 //! From inputs to cases: opens, scans, and lets each event become a case.
 
 use std::collections::HashSet;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use oomscope_core::case::Case;
-use oomscope_core::diagnosis::diagnose;
 use oomscope_core::evidence::Gap;
 use oomscope_core::formats::klog::{LogEvent, Scanner, Tally};
-use oomscope_core::incident::Incident;
-use oomscope_core::incident::history::History;
+use oomscope_sources::host_root::HostRoot;
+use oomscope_sources::kmsg::KernelLog;
 use oomscope_sources::log_file::{self, LogInput};
-use oomscope_sources::{clock, kmsg};
 
+use super::chunks::{Chunks, Next};
 use super::input::{self, Input};
+use crate::cases::{CaseMaker, LogOrigin, ThisBoot};
 use crate::cli::complain;
 use crate::progress::Progress;
 
@@ -32,7 +29,7 @@ pub(super) type Sink<'a> = dyn FnMut(Case) -> anyhow::Result<()> + 'a;
 /// Reads inputs one after the other.
 #[derive(Default)]
 pub(super) struct Pipeline {
-    history: History,
+    maker: CaseMaker,
     open: Option<OpenLog>,
     ids: HashSet<String>,
     duplicates: u64,
@@ -44,10 +41,7 @@ pub(super) struct Pipeline {
 struct OpenLog {
     scanner: Scanner,
     path: Option<PathBuf>,
-    name: Option<String>,
-    boot_id: Option<String>,
-    /// What could not be read of this file, for the cases that still come from it.
-    gap: Option<Gap>,
+    origin: LogOrigin,
 }
 
 impl Pipeline {
@@ -91,19 +85,10 @@ impl Pipeline {
     }
 
     fn read_own_kernel_log(&mut self, sink: &mut Sink<'_>) -> anyhow::Result<()> {
-        self.finish(sink)?;
-        let mut reader = kmsg::KernelLog::open_oldest().context("reading this machine's kernel log")?;
-        let boot_id = clock::boot_id(&oomscope_sources::HostRoot::default()).ok();
-        self.files += 1;
-        self.open = Some(OpenLog { scanner: Scanner::new(), path: None, name: None, boot_id, gap: None });
-        let mut events = Vec::new();
-        if let Some(log) = self.open.as_mut() {
-            while let Some(record) = reader.next_record()? {
-                log.scanner.push(&record, &mut |event| events.push(event));
-            }
-        }
-        self.emit_from_open(events, sink)?;
-        self.finish(sink)
+        let log = KernelLog::open(&HostRoot::default())?;
+        let input = LogInput::from_reader(None, log.into_reader())?;
+        self.begin(None, LogOrigin { this_boot: Some(ThisBoot::ask()), ..LogOrigin::default() }, sink)?;
+        self.scan(input, None, 0, sink)
     }
 
     fn read_file(&mut self, path: &Path, sink: &mut Sink<'_>) -> anyhow::Result<()> {
@@ -114,89 +99,72 @@ impl Pipeline {
                 return Err(error.into());
             }
         };
+        let origin = LogOrigin { file: input.name().map(str::to_owned), ..LogOrigin::default() };
+        self.begin(Some(path), origin, sink)?;
+        let patience = input::is_live(path).then_some(IDLE);
+        let size = if patience.is_some() { 0 } else { std::fs::metadata(path).map_or(0, |m| m.len()) };
+        self.scan(input, patience, size, sink)
+    }
+
+    /// Begins a log, or goes on with the one that is open where the file is its next piece.
+    fn begin(&mut self, path: Option<&Path>, origin: LogOrigin, sink: &mut Sink<'_>) -> anyhow::Result<()> {
         self.files += 1;
-        let goes_on = self.open.as_ref().and_then(|log| log.path.as_deref()).is_some_and(|before| log_file::continues(before, path));
-        if goes_on {
-            let mut events = Vec::new();
-            if let Some(log) = self.open.as_mut() {
-                log.scanner.begin_next_file(&mut |event| events.push(event));
-            }
-            self.emit_from_open(events, sink)?;
-            if let Some(log) = self.open.as_mut() {
-                log.path = Some(path.to_owned());
-                log.name = input.name().map(str::to_owned);
-                log.gap = None;
-            }
-        } else {
+        let before = self.open.as_ref().and_then(|log| log.path.as_deref());
+        let goes_on = before.zip(path).is_some_and(|(before, path)| log_file::continues(before, path));
+        if !goes_on {
             self.finish(sink)?;
-            let name = input.name().map(str::to_owned);
-            self.open = Some(OpenLog { scanner: Scanner::new(), path: Some(path.to_owned()), name, boot_id: None, gap: None });
+            self.open = Some(OpenLog { scanner: Scanner::new(), path: path.map(Path::to_owned), origin });
+            return Ok(());
         }
-        let read = if input::is_live(path) { self.read_live(input, sink) } else { self.read_stored(input, path, sink) };
-        self.say_what_was_cut();
-        read
-    }
-
-    /// A file: read straight into the scanner's buffer.
-    fn read_stored(&mut self, mut input: LogInput, path: &Path, sink: &mut Sink<'_>) -> anyhow::Result<()> {
-        let size = std::fs::metadata(path).map_or(0, |m| m.len());
-        let mut progress = Progress::new(input::display_name(&input), size);
         let mut events = Vec::new();
-        loop {
-            let Some(log) = self.open.as_mut() else { return Ok(()) };
-            let read = input.read(log.scanner.spare());
-            match read {
-                Ok(0) => return Ok(()),
-                Ok(count) => log.scanner.commit(count, &mut |event| events.push(event)),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return self.broke_off(error),
-            }
-            progress.at(input.file_offset());
-            if !events.is_empty() {
-                progress.pause();
-                self.emit_from_open(std::mem::take(&mut events), sink)?;
-            }
+        if let Some(log) = self.open.as_mut() {
+            log.scanner.begin_next_file(&mut |event| events.push(event));
         }
+        self.emit_from_open(events, sink)?;
+        if let Some(log) = self.open.as_mut() {
+            log.path = path.map(Path::to_owned);
+            log.origin = origin;
+        }
+        Ok(())
     }
 
-    /// A pipe: read by a thread of its own, so that a pause of the writer can be noticed and a case shown meanwhile.
-    fn read_live(&mut self, mut input: LogInput, sink: &mut Sink<'_>) -> anyhow::Result<()> {
-        let (send, receive) = sync_channel::<std::io::Result<Vec<u8>>>(4);
-        std::thread::Builder::new().name("read-input".to_owned()).spawn(move || {
-            loop {
-                let mut chunk = vec![0; 64 << 10];
-                let message = match input.read(&mut chunk) {
-                    Ok(0) => return,
-                    Ok(count) => {
-                        chunk.truncate(count);
-                        Ok(chunk)
-                    }
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                    Err(error) => Err(error),
-                };
-                let last = message.is_err();
-                if send.send(message).is_err() || last {
-                    return;
-                }
-            }
-        })?;
+    /// Lets a thread read while this one scans, and notices when a live input pauses.
+    ///
+    /// `patience` is how long a live input may be quiet before what is complete is shown; `size` is 0 where it is unknown.
+    fn scan(
+        &mut self,
+        input: LogInput,
+        patience: Option<Duration>,
+        size: u64,
+        sink: &mut Sink<'_>,
+    ) -> anyhow::Result<()> {
+        let mut progress = Progress::new(input::display_name(&input), size);
+        let mut chunks = Chunks::of(input)?;
         let mut quiet_since = Instant::now();
         loop {
             let Some(log) = self.open.as_mut() else { return Ok(()) };
             let mut events = Vec::new();
-            match receive.recv_timeout(IDLE) {
-                Ok(Ok(chunk)) => {
+            match chunks.next(patience) {
+                Next::Chunk(chunk) => {
                     quiet_since = Instant::now();
-                    log.scanner.push(&chunk, &mut |event| events.push(event));
+                    log.scanner.push(&chunk.bytes, &mut |event| events.push(event));
+                    progress.at(chunk.file_offset);
+                    chunks.give_back(chunk);
                 }
-                Ok(Err(error)) => return self.broke_off(error),
-                Err(RecvTimeoutError::Timeout) => {
+                Next::Pause => {
                     let waited = u64::try_from(quiet_since.elapsed().as_millis()).unwrap_or(u64::MAX);
                     log.scanner.idle(waited, &mut |event| events.push(event));
                 }
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Next::Failed(error) => return self.broke_off(error),
+                Next::End => {
+                    self.say_what_was_cut();
+                    return Ok(());
+                }
             }
-            self.emit_from_open(events, sink)?;
+            if !events.is_empty() {
+                progress.pause();
+                self.emit_from_open(events, sink)?;
+            }
         }
     }
 
@@ -204,9 +172,9 @@ impl Pipeline {
     fn broke_off(&mut self, error: std::io::Error) -> anyhow::Result<()> {
         let error = anyhow::Error::new(error);
         if let Some(log) = self.open.as_mut() {
-            let name = log.name.as_deref().unwrap_or("standard input");
+            let name = log.origin.file.as_deref().unwrap_or("standard input");
             let after = log.scanner.line();
-            log.gap = Some(Gap::new(format!("the rest of {name} from line {after} on"), format!("{error:#}")));
+            log.origin.gap = Some(Gap::new(format!("the rest of {name} from line {after} on"), format!("{error:#}")));
         }
         Err(error)
     }
@@ -216,8 +184,11 @@ impl Pipeline {
         let Some(log) = &self.open else { return };
         let tally = log.scanner.tally();
         if let Some(first) = tally.first_line_in_pieces {
-            let name = log.name.as_deref().unwrap_or("standard input");
-            complain(&format!("{name}:{first}: line longer than 1 MiB, read in pieces ({} such lines)", tally.lines_in_pieces));
+            let name = log.origin.file.as_deref().unwrap_or("standard input");
+            complain(&format!(
+                "{name}:{first}: line longer than 1 MiB, read in pieces ({} such lines)",
+                tally.lines_in_pieces
+            ));
         }
     }
 
@@ -236,13 +207,8 @@ impl Pipeline {
     }
 
     fn emit(&mut self, log: &OpenLog, events: Vec<LogEvent>, sink: &mut Sink<'_>) -> anyhow::Result<()> {
-        for mut event in events {
-            event.boot_id = event.boot_id.or_else(|| log.boot_id.clone());
-            let mut incident = Incident::from_log(event, log.name.as_deref());
-            incident.gaps.extend(log.gap.clone());
-            incident.recurrence = self.history.observe(&incident);
-            let diagnosis = diagnose(&incident);
-            let case = Case::new(incident, diagnosis);
+        for event in events {
+            let case = self.maker.case(event, &log.origin);
             if self.is_known(&case) {
                 self.duplicates += 1;
             } else {

@@ -17,9 +17,6 @@ use super::transport::Unwrapper;
 /// Size of the buffer, and so the longest line that is read in one piece.
 const BUFFER: usize = 1 << 20;
 
-/// Most that is asked for at once: what was read is then still in the processor's cache when it is searched.
-const READ_AT_ONCE: usize = 128 << 10;
-
 /// Read line by line before a literal that was found.
 const LOOK_BACK: usize = 16 << 10;
 
@@ -125,29 +122,18 @@ impl Scanner {
         }
     }
 
-    /// Where to put the next bytes: never empty, so that a reader can read straight into it. [`Self::commit`] follows.
-    pub fn spare(&mut self) -> &mut [u8] {
-        if self.end == self.buffer.len() || self.start > self.buffer.len() / 2 {
-            self.compact();
-        }
-        let to = self.buffer.len().min(self.end + READ_AT_ONCE);
-        &mut self.buffer[self.end..to]
-    }
-
-    /// The first `count` bytes of [`Self::spare`] were filled in; reads them.
-    pub fn commit(&mut self, count: usize, out: &mut dyn FnMut(LogEvent)) {
-        self.end = (self.end + count).min(self.buffer.len());
-        self.tally.bytes += count as u64;
-        self.read(out);
-    }
-
-    /// Copies bytes in. For callers that have them anyway.
+    /// Reads the next bytes, which may begin and end anywhere.
     pub fn push(&mut self, mut bytes: &[u8], out: &mut dyn FnMut(LogEvent)) {
+        self.tally.bytes += bytes.len() as u64;
         while !bytes.is_empty() {
-            let spare = self.spare();
-            let count = spare.len().min(bytes.len());
-            spare[..count].copy_from_slice(&bytes[..count]);
-            self.commit(count, out);
+            if self.mode == Mode::Skip {
+                bytes = self.skip_over(bytes);
+            }
+            self.make_room();
+            let count = bytes.len().min(self.buffer.len() - self.end);
+            self.buffer[self.end..self.end + count].copy_from_slice(&bytes[..count]);
+            self.end += count;
+            self.read(out);
             bytes = &bytes[count..];
         }
     }
@@ -199,17 +185,46 @@ impl Scanner {
         self.start < self.end && self.buffer[self.end - 1] != b'\n'
     }
 
-    fn compact(&mut self) {
-        if self.start == 0 && self.end == self.buffer.len() {
-            // Only a line that does not fit leaves no room; `read` has taken it in pieces, so this cannot be reached with
-            // Mode::Lines, and Mode::Skip keeps no more than LOOK_BACK.
-            self.start = self.end;
+    /// Moves what is not yet read to the front. There is room afterwards: reading by lines takes a line that fills the
+    /// buffer in pieces, and skipping keeps no more than it may look back on.
+    fn make_room(&mut self) {
+        if self.end < self.buffer.len() && self.start <= self.buffer.len() / 2 {
+            return;
         }
         self.buffer.copy_within(self.start..self.end, 0);
         self.offset += self.start as u64;
         self.searched = self.searched.saturating_sub(self.start);
         self.end -= self.start;
         self.start = 0;
+    }
+
+    /// Passes over bytes without a literal, copying only what [`LOOK_BACK`] asks for; answers what is left to be read.
+    fn skip_over<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let Some(searcher) = SEARCHER.as_ref() else { return bytes };
+        let seam = LONGEST_LITERAL - 1;
+        let before = &self.buffer[self.end.saturating_sub(seam).max(self.start)..self.end];
+        let across = [before, &bytes[..bytes.len().min(seam)]].concat();
+        if searcher.find(&across).is_some() {
+            return bytes;
+        }
+        let (pass, rest) = match searcher.find(bytes) {
+            Some(found) => bytes.split_at(found.start().saturating_sub(LOOK_BACK)),
+            None => (bytes, &bytes[bytes.len()..]),
+        };
+        let keep = &pass[pass.len().saturating_sub(LOOK_BACK)..];
+        let drop_from_buffer = (self.end - self.start + keep.len()).saturating_sub(LOOK_BACK);
+        self.advance((self.start + drop_from_buffer).min(self.end));
+        if keep.len() < pass.len() {
+            // The buffer is empty now: everything in it lies further back.
+            let passed = &pass[..pass.len() - keep.len()];
+            self.line += newlines(passed);
+            self.offset += passed.len() as u64;
+        }
+        self.make_room();
+        self.buffer[self.end..self.end + keep.len()].copy_from_slice(keep);
+        self.end += keep.len();
+        self.searched = self.end;
+        rest
     }
 
     fn read(&mut self, out: &mut dyn FnMut(LogEvent)) {

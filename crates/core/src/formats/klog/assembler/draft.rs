@@ -193,9 +193,9 @@ impl Draft {
             }
             Part::Stack => stage >= self.stage || !self.event,
             Part::TaskTable if stage == self.stage => {
-                !self.table_ended
-                    && !(self.title_seen && text.ends_with(b"pages):"))
-                    && !(self.columns.is_some() && find(text, b" total_vm ").is_some())
+                let second_title = self.title_seen && text.ends_with(b"pages):");
+                let second_header = self.columns.is_some() && find(text, b" total_vm ").is_some();
+                !(self.table_ended || second_title || second_header)
             }
             _ => stage >= self.stage,
         }

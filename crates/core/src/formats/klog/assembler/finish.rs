@@ -21,6 +21,9 @@ pub(super) fn finish(mut draft: Draft, recent: &mut Recent) -> LogEvent {
         fill_node_memory(memory, &draft.total_pages, &draft.other_pages, page);
     }
     settle_scope(report);
+    if report.no_killable_process || (report.panic.is_some() && report.victims.is_empty()) {
+        report.group_kill.get_or_insert(false);
+    }
     settle_victims(report, draft.summary.as_ref());
     settle_cgroup_version(report);
     let bare =

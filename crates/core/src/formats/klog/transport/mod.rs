@@ -1,28 +1,363 @@
-//! stub
+//! Strips what was wrapped around the kernel's text and keeps what the wrapping knew.
+//!
+//! ```text
+//! raw line ─clean─▶ block? (JSON, journal export) ─▶ peel: layer after layer ─▶ unescape ─▶ Record
+//! ```
+//!
+//! A log is what somebody had at hand: `dmesg` in any of its styles, /dev/kmsg, the journal in any of its formats, syslog,
+//! a container runtime's JSON, a quoted mail, a web page; often several in one file. So every line says for itself what
+//! it is, and the memory of the stream only breaks ties ([`habit`]). The constraint that shaped this: process names, which
+//! anybody chooses, stand in the kernel's text. What could be a name is never peeled ([`prefix`]).
+//!
+//! Memory is bounded by the longest entry that is put together from lines (1 MiB), time is linear.
+
+mod bracket;
+mod escapes;
+mod export;
+mod habit;
+mod journal;
+mod json;
+mod kmsg;
+mod markup;
+mod months;
+mod prefix;
+mod scan;
+mod stamp;
+mod syslog;
+mod wrapper;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use self::export::{Export, Verbose};
+use self::habit::Habit;
+use self::journal::Message;
+use self::json::{Collector, Fed, Found};
+use self::prefix::{Content, Head, peel};
+use self::scan::{after, trim_end};
 use super::record::Record;
-use crate::time::{BootTime, When};
-/// stub
+
+/// JSON in JSON in JSON: deeper nesting is taken for text.
+const DEEPEST_TEXT: usize = 4;
+/// A message column nearer to the margin than this is no journal's or dmesg's, and indentation there means something else.
+const LEAST_COLUMN: usize = 12;
+/// No more lines than this are joined to one record by indentation.
+const LONGEST_JOINED: usize = 64 * 1024;
+
+/// Per input stream; remembers what the stream looked like so far.
 #[derive(Debug, Default)]
-pub struct Unwrapper;
+pub struct Unwrapper {
+    habit: Habit,
+    block: Block,
+    held: Option<Held>,
+    fragments: kmsg::Fragments,
+    /// The last line was a /dev/kmsg record: ` KEY=value` lines may follow.
+    after_kmsg: bool,
+    /// The stream is a web page.
+    html: bool,
+    /// The stream has Markdown fences.
+    fenced: bool,
+    /// The last line ended in a backslash.
+    backslash: bool,
+    /// The boot that the journal's lines belong to.
+    boot_id: Option<String>,
+}
+
+/// An entry of many lines that has begun.
+#[derive(Debug, Default)]
+enum Block {
+    #[default]
+    None,
+    Export(Export),
+    Verbose(Verbose),
+    Json(Collector, Box<Record>),
+}
+
+/// The last record of a text transport: indented lines may continue it.
+#[derive(Debug)]
+struct Held {
+    record: Record,
+    /// Where its text began, in bytes and in characters.
+    column: (usize, usize),
+}
+
+type Emit<'a> = &'a mut dyn FnMut(Record);
+
 impl Unwrapper {
-    /// stub
+    /// An unwrapper for a stream of which nothing is known.
+    #[must_use]
     pub fn new() -> Self {
-        Self
+        Self::default()
     }
-    /// stub
-    pub fn flush(&mut self, _e: &mut dyn FnMut(Record)) {}
-    /// stub
-    pub fn push(&mut self, line: &[u8], number: u64, emit: &mut dyn FnMut(Record)) {
-        let l = String::from_utf8_lossy(line).into_owned();
-        let mut r = Record { lines: (number, number), ..Record::default() };
-        if let Some(x) = l.find("] ").filter(|_| l.starts_with('[')).filter(|x| l[1..*x].contains('.')) {
-            let t: f64 = l[1..x].trim().parse().unwrap_or(0.0);
-            r.when = When { boot_us: Some(BootTime((t * 1e6).round() as u64)), ..When::default() };
-            r.prefixed = true;
-            r.text = line[x + 2..].to_vec();
-        } else {
-            r.text = line.to_vec();
+
+    /// Feeds one raw line, without its line terminator, that stood at `number`, counted from 1. The caller bounds the
+    /// length of lines. Emits zero or more records.
+    ///
+    /// The record of a line may be emitted only with the next line, which might continue it: see [`Self::flush`].
+    pub fn push(&mut self, line: &[u8], number: u64, emit: Emit<'_>) {
+        match std::mem::take(&mut self.block) {
+            Block::None => {}
+            Block::Export(mut export) => {
+                if export.push(line, number) {
+                    self.block = Block::Export(export);
+                } else {
+                    self.message(export.finish(), emit);
+                }
+                return;
+            }
+            Block::Verbose(mut verbose) => {
+                if verbose.push(line.strip_suffix(b"\r").unwrap_or(line), number) {
+                    self.block = Block::Verbose(verbose);
+                    return;
+                }
+                self.message(verbose.finish(), emit);
+            }
+            Block::Json(collector, base) => return self.collect(collector, base, line, number, emit),
         }
-        emit(r);
+        self.line(line, number, true, emit);
     }
+
+    /// End of input or idle: emits what is pending, such as the last record and an unfinished entry.
+    pub fn flush(&mut self, emit: Emit<'_>) {
+        match std::mem::take(&mut self.block) {
+            Block::None => {}
+            Block::Export(export) => self.message(export.finish(), emit),
+            Block::Verbose(verbose) => self.message(verbose.finish(), emit),
+            Block::Json(collector, _) => {
+                let (rest, first) = collector.rest();
+                self.lines_after_all(rest, first, emit);
+            }
+        }
+        self.release(emit);
+        self.fragments.flush(emit);
+    }
+
+    /// One line outside any block. `collect`: JSON may begin here that ends on a later line.
+    fn line(&mut self, raw: &[u8], number: u64, collect: bool, emit: Emit<'_>) {
+        let line = &*self.clean(raw);
+        if self.continues_held(line, number) {
+            return;
+        }
+        if std::mem::take(&mut self.after_kmsg) && kmsg::is_attribute(line) {
+            self.after_kmsg = true;
+            return;
+        }
+        if let Some(boot_id) = markup::boot_marker(line) {
+            self.boot_id = boot_id;
+        }
+        if markup::is_noise(line) {
+            self.fenced |= line.starts_with(b"`");
+            return;
+        }
+        if Export::begins(line) {
+            let mut export = Export::new(number);
+            export.push(line, number);
+            self.block = Block::Export(export);
+            return;
+        }
+        if let Some(verbose) = Verbose::begin(line, number) {
+            self.block = Block::Verbose(verbose);
+            return;
+        }
+        let mut head = Head::default();
+        head.record.lines = (number, number);
+        match peel(line, &mut head, &mut self.habit) {
+            Content::Text(text) => self.text(head, text, Some(column(line, text)), emit),
+            Content::Kmsg(header) => {
+                self.release(emit);
+                self.after_kmsg = true;
+                self.fragments.push(header, (number, number), emit);
+            }
+            Content::Json(start) => match json::parse(start).or_else(|| json::member(start)) {
+                Some(value) => self.value(&value, &head.record, 0, emit),
+                None if collect => {
+                    let base = Box::new(head.record);
+                    self.collect(Collector::default(), base, start, number, emit);
+                }
+                None => self.text(head, start, Some(column(line, start)), emit),
+            },
+        }
+    }
+
+    /// Without what no log line has: line ends, a byte order mark, NULs of a crash, colours, HTML.
+    fn clean<'a>(&mut self, raw: &'a [u8]) -> Cow<'a, [u8]> {
+        let mut line = raw;
+        while let [b'\0' | 0x1e | b'\r', rest @ ..] = line {
+            line = rest;
+        }
+        line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        while let [rest @ .., b'\r' | b'\0'] = line {
+            line = rest;
+        }
+        let backslash = line.ends_with(b"\\");
+        if backslash && self.backslash {
+            line = line.strip_suffix(b"\\").unwrap_or(line);
+        }
+        self.backslash = backslash;
+        let line = escapes::without_terminal_sequences(line);
+        self.html |= markup::is_html(&line);
+        if !self.html {
+            return line;
+        }
+        Cow::Owned(escapes::html(markup::without_closing_tags(&line)).into_owned())
+    }
+
+    /// Joins a line that is indented to where the last record's text began.
+    fn continues_held(&mut self, line: &[u8], number: u64) -> bool {
+        let Some(Held { record, column: (bytes, chars) }) = &mut self.held else { return false };
+        if line.first() != Some(&b' ') || record.text.len() > LONGEST_JOINED {
+            return false;
+        }
+        let indent = line.iter().take_while(|b| **b == b' ').count();
+        let column = if indent >= *bytes { *bytes } else { *chars };
+        if indent < column || indent == line.len() {
+            return false;
+        }
+        record.text.push(b'\n');
+        record.text.extend_from_slice(&escapes::plain(after(line, column)));
+        record.lines.1 = number;
+        true
+    }
+
+    fn collect(&mut self, mut collector: Collector, base: Box<Record>, line: &[u8], number: u64, emit: Emit<'_>) {
+        let mut values = Vec::new();
+        let fed =
+            collector.feed(line, number, &mut |object, first| values.extend(json::parse(object).map(|v| (v, first))));
+        for (value, first) in values {
+            let base = Record { lines: (first, number), ..(*base).clone() };
+            self.value(&value, &base, 0, emit);
+        }
+        match fed {
+            Fed::Open => self.block = Block::Json(collector, base),
+            Fed::Closed => {}
+            Fed::Broken => {
+                let (unread, first) = collector.unread();
+                self.lines_after_all(unread, first, emit);
+                self.line(line, number, false, emit);
+            }
+        }
+    }
+
+    /// Lines that looked like the beginning of an object, but were none.
+    fn lines_after_all(&mut self, lines: &[u8], first: u64, emit: Emit<'_>) {
+        for (line, number) in lines.strip_suffix(b"\n").unwrap_or(lines).split(|b| *b == b'\n').zip(first..) {
+            self.line(line, number, false, emit);
+        }
+    }
+
+    fn message(&mut self, message: Option<Message>, emit: Emit<'_>) {
+        match message {
+            Some(Message::Exact(record)) => self.send(record, emit),
+            Some(Message::Tagged(mut record)) => {
+                let text = std::mem::take(&mut record.text);
+                self.inner_text(Head::inside(record), &text, 0, emit);
+            }
+            None => {}
+        }
+    }
+
+    fn value(&mut self, value: &serde_json::Value, base: &Record, depth: usize, emit: Emit<'_>) {
+        json::interpret(value, base, &mut |found| match found {
+            Found::Record(record) => self.send(record, emit),
+            Found::Text(head, text) => self.inner_text(head, &text, depth + 1, emit),
+        });
+    }
+
+    /// Text out of JSON: one or more lines, each perhaps wrapped again.
+    fn inner_text(&mut self, head: Head, text: &[u8], depth: usize, emit: Emit<'_>) {
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let framed = head.record.framed && !text.contains(&b'\n');
+        for line in text.split(|b| *b == b'\n') {
+            let line = escapes::without_terminal_sequences(without_written_line_end(line));
+            let mut head = head.clone();
+            head.record.framed = framed;
+            match peel(&line, &mut head, &mut self.habit) {
+                Content::Kmsg(header) => {
+                    self.release(emit);
+                    self.fragments.push(header, head.record.lines, emit);
+                }
+                Content::Json(start) if depth < DEEPEST_TEXT => match json::parse(start) {
+                    Some(value) => self.value(&value, &head.record, depth, emit),
+                    None => self.text(head, start, None, emit),
+                },
+                Content::Json(text) | Content::Text(text) => self.text(head, text, None, emit),
+            }
+        }
+    }
+
+    /// The end of peeling: what remains is the kernel's, or another program's, text. `column`: where it began in
+    /// its line.
+    fn text(&mut self, mut head: Head, text: &[u8], column: Option<(usize, usize)>, emit: Emit<'_>) {
+        let text = self.trimmed(text, &head);
+        if !head.record.prefixed && !head.record.foreign && markup::is_noise(text) {
+            return;
+        }
+        if head.syslog && head.record.boot_id.is_none() {
+            head.record.boot_id.clone_from(&self.boot_id);
+        }
+        let column = column.filter(|_| head.record.prefixed || head.record.foreign);
+        if !head.syslog || !text.contains(&b'#') {
+            return self.hold(Record { text: escapes::plain(text).into_owned(), ..head.record }, column, emit);
+        }
+        for part in escapes::rsyslog(text).split(|b| *b == b'\n') {
+            let record = Record { text: escapes::plain(part).into_owned(), ..head.record.clone() };
+            self.hold(record, column, emit);
+        }
+    }
+
+    /// Without what belongs to a wrapping that was opened before the text.
+    fn trimmed<'a>(&self, mut text: &'a [u8], head: &Head) -> &'a [u8] {
+        if head.table {
+            text = trim_end(text);
+            text = text.strip_suffix(b"|").unwrap_or(text);
+            text = text.strip_suffix(b" ").unwrap_or(text);
+        }
+        if head.quoted {
+            text = trim_end(text);
+            text = text.strip_suffix(b",").or_else(|| text.strip_suffix(b";")).unwrap_or(text);
+            text = without_written_line_end(text.strip_suffix(b"\"").unwrap_or(text));
+        }
+        if self.fenced || head.fenced {
+            text = text.strip_suffix(b"```").unwrap_or(text);
+        }
+        text
+    }
+
+    /// Emits the record held and holds this one, if indented lines might continue it.
+    fn hold(&mut self, record: Record, column: Option<(usize, usize)>, emit: Emit<'_>) {
+        self.release(emit);
+        match column.filter(|(bytes, _)| *bytes >= LEAST_COLUMN) {
+            Some(column) => self.held = Some(Held { record, column }),
+            None => emit(record),
+        }
+    }
+
+    fn send(&mut self, record: Record, emit: Emit<'_>) {
+        self.release(emit);
+        emit(record);
+    }
+
+    fn release(&mut self, emit: Emit<'_>) {
+        if let Some(held) = self.held.take() {
+            emit(held.record);
+        }
+    }
+}
+
+/// Where `text`, the end of `line`, begins: in bytes, and in characters for a terminal's columns.
+fn column(line: &[u8], text: &[u8]) -> (usize, usize) {
+    let start = line.len().saturating_sub(text.len());
+    // Continuation bytes of UTF-8 take no column.
+    (start, scan::head(line, start).iter().filter(|b| **b & 0xc0 != 0x80).count())
+}
+
+/// Without a line end that somebody wrote out: `\r\n` as four characters, in JSON that was quoted twice.
+fn without_written_line_end(mut text: &[u8]) -> &[u8] {
+    text = text.strip_suffix(b"\r").unwrap_or(text);
+    for end in [&b"\\n"[..], b"\\r"] {
+        text = text.strip_suffix(end).unwrap_or(text);
+    }
+    text
 }

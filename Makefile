@@ -1,0 +1,33 @@
+# Every target installs what it lacks (Debian, Ubuntu; Rust must be there). `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench check golden fuzz
+
+FUZZ_SECONDS ?= 600
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## cause a small real OOM kill here and explain it (root; otherwise a recorded one)
+	@scripts/need cc
+	@cargo build --release --locked --bin oomscope
+	@./target/release/oomscope demo
+
+test: ## every test, and each fuzz target for 15 s (FUZZ_SECONDS)
+	@scripts/test
+
+check: ## format, lints, documentation, licences, the state of the tree
+	@scripts/check
+
+golden: ## rewrite the expected outputs; read the difference before committing it
+	@scripts/need cc
+	@UPDATE_GOLDEN=1 cargo test --workspace --locked
+	@git status --short -- '*golden*' docs crates/testkit
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (600)
+	@scripts/fuzz "$(FUZZ_SECONDS)"
+
+bench: ## speed and memory against ripgrep and another parser; writes target/bench/results.json
+	@scripts/bench

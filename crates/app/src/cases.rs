@@ -1,0 +1,57 @@
+//! From an event in a log to a case: the same few steps for every driver.
+
+use oomscope_core::case::Case;
+use oomscope_core::diagnosis::diagnose;
+use oomscope_core::evidence::Gap;
+use oomscope_core::formats::klog::LogEvent;
+use oomscope_core::incident::Incident;
+use oomscope_core::incident::history::History;
+use oomscope_sources::clock::{self, BootAnchor};
+use oomscope_sources::host_root::HostRoot;
+
+/// What the log itself does not say of the machine that wrote it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogOrigin {
+    /// As the user named it; `None` for standard input and this machine's own log.
+    pub(crate) file: Option<String>,
+    /// The running boot of this machine, for its own log only.
+    pub(crate) this_boot: Option<ThisBoot>,
+    /// What of this log could not be read.
+    pub(crate) gap: Option<Gap>,
+}
+
+/// Names the running boot and ties its clock to the wall.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ThisBoot {
+    id: Option<String>,
+    anchor: Option<BootAnchor>,
+}
+
+impl ThisBoot {
+    /// Asks this machine. What it does not tell stays unknown; the cases have gaps for it.
+    pub(crate) fn ask() -> Self {
+        Self { id: clock::boot_id(&HostRoot::default()).ok(), anchor: BootAnchor::now() }
+    }
+}
+
+/// Turns events into cases, with a memory of the events before.
+#[derive(Debug, Default)]
+pub(crate) struct CaseMaker {
+    history: History,
+}
+
+impl CaseMaker {
+    /// Explains one event.
+    pub(crate) fn case(&mut self, mut event: LogEvent, origin: &LogOrigin) -> Case {
+        if let Some(boot) = &origin.this_boot {
+            event.boot_id = event.boot_id.or_else(|| boot.id.clone());
+            let at = event.at.boot_us;
+            event.at.wall = event.at.wall.or_else(|| at.and_then(|at| boot.anchor.as_ref()?.wall_of(at)));
+        }
+        let mut incident = Incident::from_log(event, origin.file.as_deref());
+        incident.gaps.extend(origin.gap.clone());
+        incident.recurrence = self.history.observe(&incident);
+        let diagnosis = diagnose(&incident);
+        Case::new(incident, diagnosis)
+    }
+}
