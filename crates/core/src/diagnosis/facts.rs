@@ -7,7 +7,7 @@ use super::verdict::{self, Verdict};
 use crate::evidence::{Gap, KernelReport, Part, Scope, Task, Trigger, Victim};
 use crate::incident::Incident;
 use crate::incident::describe::describe;
-use crate::incident::level::{Level, level_of};
+use crate::incident::identity::identify;
 use crate::text::Untrusted;
 use crate::units::{Bytes, Limit};
 
@@ -175,7 +175,7 @@ impl<'a> Facts<'a> {
     /// Whether the victim ran in a pod; `None` where its cgroup is not in the log.
     #[must_use]
     pub fn victim_in_pod(&self) -> Option<bool> {
-        self.report.victim_cgroup.as_ref().map(|path| in_pod(path))
+        self.report.victim_cgroup.as_ref().map(in_pod)
     }
 
     /// Whose limit it was, in words for a sentence.
@@ -188,7 +188,7 @@ impl<'a> Facts<'a> {
 /// True for a pod, its containers and what these made below.
 #[must_use]
 pub fn in_pod(cgroup: &Untrusted) -> bool {
-    matches!(level_of(cgroup.as_bytes()), Level::Container | Level::BelowContainer | Level::Pod)
+    identify(cgroup.as_bytes()).is_some_and(|owner| owner.pod_uid.is_some())
 }
 
 /// Memory that belongs to no process.

@@ -54,6 +54,8 @@ pub enum Choice {
     Consistent,
     /// Another has clearly more.
     Contradicted,
+    /// The kernel took whoever asked (`vm.oom_kill_allocating_task`), not the one with the most points.
+    NotByPoints,
     /// The chosen process is not in the table, or none was chosen.
     NotInTable,
 }
@@ -104,8 +106,9 @@ pub(super) fn replay(report: &KernelReport, page_size: u64, no_table: &Gap) -> R
     let mut rows: Vec<Ranked> = tasks.iter().map(|task| rank(task, domain_pages, page_size, chosen)).collect();
     rows.sort_by_key(|r| (Reverse(r.eligible), Reverse(r.points), Reverse(r.is_victim)));
     let tolerance = if kernel.is_some_and(|k| k >= NO_ROOT_BONUS) { 100 } else { 32 };
-    let choice = judge(&rows, tolerance);
-    let adj_decided = choice != Choice::NotInTable && !one_adj && decided_by_adj(&rows);
+    let choice = if report.allocating_task_killed { Choice::NotByPoints } else { judge(&rows, tolerance) };
+    let judged = !matches!(choice, Choice::NotInTable | Choice::NotByPoints);
+    let adj_decided = judged && !one_adj && decided_by_adj(&rows);
     let rows_omitted = rows.len().saturating_sub(MAX_ROWS) as u64;
     rows.truncate(MAX_ROWS);
     Ok(Ranking { domain_bytes, rows, rows_omitted, choice, adj_decided })

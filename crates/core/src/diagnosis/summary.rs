@@ -33,12 +33,17 @@ fn of_remains(facts: &Facts<'_>) -> Option<String> {
     Some(match (facts.victim(), facts.trigger()) {
         (Some(victim), _) => {
             let what = if cgroup { "because a cgroup's memory limit was reached" } else { "by the OOM killer" };
+            let why = if facts.report.extent.rate_limited {
+                "the kernel printed no report for it"
+            } else {
+                "the rest of its report is not in the log"
+            };
             format!(
-                "{}{} was {} {what}; what is left of the report does not say {}.",
+                "{}{} was {} {what}; {why}, so {} is not known.",
                 words::victim(victim),
                 held(facts, victim),
                 verb(victim),
-                if cgroup { "whose limit" } else { "what ran out" }
+                if cgroup { "whose limit it was" } else { "what ran out" }
             )
         }
         (None, Some(trigger)) if facts.report.no_killable_process => format!(

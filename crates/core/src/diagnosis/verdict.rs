@@ -49,9 +49,9 @@ pub(super) fn of(report: &KernelReport) -> Verdict {
         // sysrq-f looks at the whole machine: drivers/tty/sysrq.c, moom_callback() passes no memcg and no nodemask.
         (None, _) if report.sysrq || report.order == Some(-1) => Verdict::certain(Killer::Node),
         (None, Some(Scope::Global)) if whole_machine_allowed(report) => Verdict::certain(Killer::Node),
-        (None, Some(Scope::Global)) => node_likely(),
+        (None, Some(Scope::Global)) => of_machine(report),
         (None, None) if charge_in_stack(report) => of_cgroup(report),
-        (None, None) if in_stack(report, ALLOCATES) => node_likely(),
+        (None, None) if in_stack(report, ALLOCATES) || only_of_machine(report) => of_machine(report),
         (None, None) => Verdict::unsure(
             Killer::Unknown,
             Confidence::Possible,
@@ -61,22 +61,34 @@ pub(super) fn of(report: &KernelReport) -> Verdict {
     }
 }
 
-fn node_likely() -> Verdict {
+/// The machine's memory, of which nodes is not said. A node mask or a cpuset that leaves out node 0, which nearly every machine has, was not the
+/// whole machine.
+fn of_machine(report: &KernelReport) -> Verdict {
+    let leaves_out = |nodes: &Option<String>| nodes.as_deref().is_some_and(|list| !list_contains(list, 0));
+    let killer = match () {
+        () if leaves_out(&report.nodemask) => Killer::MemoryPolicy,
+        () if leaves_out(&report.mems_allowed) => Killer::Cpuset,
+        () => Killer::Node,
+    };
     Verdict::unsure(
-        Killer::Node,
+        killer,
         Confidence::Likely,
         "constraint of the OOM kill",
-        "the log has no `oom-kill:constraint=` line; the nodes of a cpuset or of a memory policy may have run out rather \
-         than the whole machine",
+        "the log has no `oom-kill:constraint=` line, which says whether the whole machine or only the memory nodes of a cpuset or of a \
+         memory policy ran out",
     )
 }
 
 /// Frames of a charge to a cgroup that calls the OOM killer (mm/memcontrol.c, of all versions).
 const CHARGES: &[&str] =
     &["mem_cgroup_out_of_memory", "mem_cgroup_oom_synchronize", "mem_cgroup_handle_oom", "try_charge"];
-/// Frames of the page allocator doing so (mm/page_alloc.c).
-const ALLOCATES: &[&str] =
-    &["__alloc_pages_slowpath", "__alloc_pages_may_oom", "__alloc_pages_nodemask", "__alloc_pages_internal"];
+/// Frames of the page allocator doing so (mm/page_alloc.c). `__alloc_pages` itself is no sign: kernel memory is charged from there.
+const ALLOCATES: &[&str] = &["__alloc_pages_slowpath", "__alloc_pages_may_oom", "__alloc_pages_internal"];
+
+/// From 3.9 on (commit 58cf188ed649) reports about a cgroup have no Mem-Info.
+fn only_of_machine(report: &KernelReport) -> bool {
+    report.node_memory.is_some() && KernelVersion::of(report).is_some_and(|k| k >= KernelVersion(3, 9, 0))
+}
 
 /// The call trace shows a cgroup's limit, where nothing else says it.
 #[must_use]
@@ -102,10 +114,22 @@ fn of_cgroup(report: &KernelReport) -> Verdict {
     Verdict::certain(match level_of(limit.as_bytes()) {
         Level::Container | Level::BelowContainer => Killer::ContainerLimit,
         Level::Pod => Killer::PodLimit,
-        Level::QosClass | Level::Kubepods | Level::InKubepods | Level::AboveKubepods => Killer::AncestorLimit,
+        Level::QosClass | Level::Kubepods | Level::AboveKubepods => Killer::AncestorLimit,
+        Level::InKubepods => return in_damaged_path(limit),
         _ if above_a_pod(limit, report.victim_cgroup.as_ref()) => Killer::AncestorLimit,
         _ => Killer::CgroupLimit,
     })
+}
+
+/// Somewhere in kubepods, by a name that no kubelet gives: below a pod it can only be a container's, elsewhere it may be anything.
+fn in_damaged_path(limit: &Untrusted) -> Verdict {
+    let (killer, confidence) = if in_pod(limit) {
+        (Killer::ContainerLimit, Confidence::Likely)
+    } else {
+        (Killer::Unknown, Confidence::Possible)
+    };
+    let why = "the path in the log is cut or damaged, or not named as a kubelet names cgroups";
+    Verdict::unsure(killer, confidence, "level of the cgroup whose limit was reached", why)
 }
 
 /// True where the victim lives in a pod somewhere below `limit`: a slice above kubepods, the container of a kind node.
@@ -141,7 +165,8 @@ mod tests {
         }
     }
 
-    const CTR: &str = "/kubepods/burstable/pod0890e4ec-26c7-4b33-a1da-e364a1f444fc/aea2";
+    const CTR: &str = "/kubepods/burstable/pod0890e4ec-26c7-4b33-a1da-e364a1f444fc/\
+                       aea2a6cfac1a387209a5b99fff8397e5938619d3734e841c698440227869c61f";
     const POD: &str = "/kubepods/burstable/pod0890e4ec-26c7-4b33-a1da-e364a1f444fc";
 
     /// The level is that of the limit, whatever cgroup the victim is in.
@@ -157,6 +182,14 @@ mod tests {
         ] {
             assert_eq!(of(&memcg(Some(limit), CTR)), Verdict::certain(killer), "{limit}");
         }
+    }
+
+    /// A path that was cut is judged by what is left of it, and not as certain.
+    #[test]
+    fn a_damaged_path() {
+        let verdict = of(&memcg(Some(&format!("{POD}/aea2")), CTR));
+        assert_eq!((verdict.killer, verdict.confidence), (Killer::ContainerLimit, Confidence::Likely));
+        assert_eq!(of(&memcg(Some("/kubepods/burstable/pod08"), CTR)).killer, Killer::Unknown);
     }
 
     /// The victim's cgroup alone is no ground for a level.

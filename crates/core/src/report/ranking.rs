@@ -62,6 +62,7 @@ impl<'a> View<'a> {
         match self.ranking.choice {
             Choice::Confirmed | Choice::Consistent => "the kernel kills the highest score first",
             Choice::Contradicted => "the kernel did not choose the highest score",
+            Choice::NotByPoints => "the kernel took whoever asked for memory, not the highest score",
             Choice::NotInTable => "by the kernel's score",
         }
     }

@@ -87,7 +87,7 @@ fn judged(facts: &Facts<'_>, ranking: &Ranking, chosen: &Ranked, first: &Ranked)
             ),
             PARTS,
         ),
-        Choice::Contradicted | Choice::NotInTable => Found::that(
+        Choice::Contradicted | Choice::NotByPoints | Choice::NotInTable => Found::that(
             "The choice was not the expected one",
             format!(
                 "By the table {} ({}) comes before {name} ({}). {}",

@@ -3,6 +3,8 @@
 //! `memory.oom.group=1` (the kubelet's default from Kubernetes 1.28 on cgroup v2) kills every member except those with
 //! `oom_score_adj` −1000. The kernel announces it in one line, so a kill line without that line is a plain kill.
 
+use std::collections::HashSet;
+
 use super::{Answer, Found, Rule};
 use crate::diagnosis::facts::Facts;
 use crate::diagnosis::words;
@@ -46,6 +48,6 @@ fn check(facts: &Facts<'_>) -> Answer {
 
 /// Members that the group kill leaves alive.
 pub(in crate::diagnosis) fn spared<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a Task> {
-    let report = facts.report;
-    report.tasks.iter().filter(|t| t.oom_score_adj == Some(-1000) && report.victims.iter().all(|v| v.pid != t.pid))
+    let killed: HashSet<u32> = facts.report.victims.iter().map(|v| v.pid).collect();
+    facts.report.tasks.iter().filter(move |t| t.oom_score_adj == Some(-1000) && !killed.contains(&t.pid))
 }

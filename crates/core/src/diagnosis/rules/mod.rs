@@ -32,6 +32,9 @@ mod tmpfs;
 mod trigger_victim;
 mod watermarks;
 
+#[cfg(test)]
+mod tests;
+
 pub(in crate::diagnosis) use fragmentation::block_wanted;
 pub(in crate::diagnosis) use group_kill::spared;
 pub(in crate::diagnosis) use many_small::crowd;

@@ -5,6 +5,8 @@
 //! live on (except in a group kill), and the first process is the one with the lowest pid as a rule, since pids of the
 //! machine grow. With a limit further up the table mixes containers, so nothing is said; without a table nothing can be.
 
+use std::collections::HashSet;
+
 use super::{Answer, Found, Rank, Rule};
 use crate::diagnosis::Killer;
 use crate::diagnosis::facts::Facts;
@@ -34,10 +36,8 @@ fn check(facts: &Facts<'_>) -> Answer {
     if report.task_table.rows_damaged > 0 || !report.task_table.header_seen {
         return Answer::CannotTell(Gap::new("all rows of the task table", "some are missing, damaged or cut"));
     }
-    let dead = |t: &&Task| {
-        let id = t.tgid.unwrap_or(t.pid);
-        report.victims.iter().chain(&report.killed_sharing_memory).any(|v| v.pid == id || v.pid == t.pid)
-    };
+    let killed: HashSet<u32> = report.victims.iter().chain(&report.killed_sharing_memory).map(|v| v.pid).collect();
+    let dead = |t: &&Task| killed.contains(&t.pid) || t.tgid.is_some_and(|tgid| killed.contains(&tgid));
     let alive: Vec<&Task> = report.tasks.iter().filter(|t| !dead(t)).collect();
     let Some(first) = report.tasks.iter().min_by_key(|t| t.pid) else { return Answer::Absent };
     match (alive.is_empty(), dead(&first)) {

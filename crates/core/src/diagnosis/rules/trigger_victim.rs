@@ -9,6 +9,7 @@ use super::{Answer, Found, Rule};
 use crate::diagnosis::facts::Facts;
 use crate::diagnosis::words;
 use crate::evidence::{Part, Trigger, Victim};
+use crate::text::Untrusted;
 
 pub(super) const RULE: Rule = Rule {
     name: "trigger_victim",
@@ -75,7 +76,28 @@ fn check(facts: &Facts<'_>) -> Answer {
     } else {
         found
     };
+    let found = match (facts.report.cpuset.as_ref().and_then(container_id), victim_cgroup(facts).and_then(container_id))
+    {
+        (Some(asked_in), Some(died_in)) if asked_in != died_in => found.and(
+            "They ran in different containers",
+            format!("{asked} ran in container {asked_in}, {killed} in container {died_in}."),
+            &[Part::OomKill, Part::Cpuset],
+        ),
+        _ => found,
+    };
     with_largest(facts, victim, found).into()
+}
+
+fn victim_cgroup<'a>(facts: &Facts<'a>) -> Option<&'a Untrusted> {
+    facts.report.victim_cgroup.as_ref()
+}
+
+/// The first 12 digits of the container id in the last component: runtimes name a container's cpuset and its memory cgroup alike.
+fn container_id(path: &Untrusted) -> Option<String> {
+    let path = path.to_lossy();
+    let last = path.rsplit('/').next()?;
+    let id = last.split(|c: char| !c.is_ascii_hexdigit()).find(|run| run.len() == 64)?;
+    id.get(..12).map(str::to_owned)
 }
 
 /// Whether the trigger is another process than the victim; `None` where that cannot be told.
