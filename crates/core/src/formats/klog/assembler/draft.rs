@@ -114,7 +114,7 @@ pub(super) fn part_of(message: &Message<'_>) -> Part {
             Notice::NoKillable => Part::NoKillable,
             Notice::TableTitle => Part::TaskTable,
             Notice::Panic(_) => Part::Panic,
-            Notice::Suppressed(_) | Notice::Dropped(_) => Part::Lost,
+            Notice::Suppressed(_) | Notice::Dropped(_) | Notice::Protection => Part::Lost,
             Notice::AllocationFailure | Notice::Between(_) => Part::Stack,
         },
     }
@@ -342,7 +342,11 @@ impl Draft {
             Notice::NoKillable => self.report.no_killable_process = true,
             Notice::TableTitle => self.title_seen = true,
             Notice::Panic(message) => self.report.panic = Some(Panic { message: message.clone() }),
-            Notice::Suppressed(_) | Notice::Dropped(_) | Notice::AllocationFailure | Notice::Between(_) => {}
+            Notice::Suppressed(_)
+            | Notice::Dropped(_)
+            | Notice::AllocationFailure
+            | Notice::Protection
+            | Notice::Between(_) => {}
         }
     }
 

@@ -185,6 +185,8 @@ impl Assembler {
                 }
                 false
             }
+            // Of no stage: it stands behind a cgroup's statistics and behind Mem-Info alike, and says nothing that is used.
+            Message::Notice(Notice::Protection) => self.draft.is_some(),
             Message::Reap(ref reap) => {
                 let known =
                     self.draft.as_mut().is_some_and(|d| d.reaped(reap, text, record)) || self.recent.knows_victims();

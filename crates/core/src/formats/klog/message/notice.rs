@@ -21,7 +21,9 @@ pub enum Notice<'a> {
     Dropped(u64),
     /// `java: page allocation failure: order:4, …`: a report of the same shape that kills nobody.
     AllocationFailure,
-    /// `Memory cgroup min protection …`, `Unreclaimable slab info:` and other lines between the parts.
+    /// `Memory cgroup min protection …`: behind the statistics of a cgroup or behind Mem-Info (kernel ≥ 7.0).
+    Protection,
+    /// `Hardware name:` and other lines between the parts.
     Between(&'a [u8]),
 }
 
@@ -55,8 +57,10 @@ pub(super) fn notice(text: &[u8]) -> Option<Notice<'_>> {
     if text.contains_str(": page allocation failure") || text.contains_str(": page allocation stalls for ") {
         return Some(Notice::AllocationFailure);
     }
-    let between = text.starts_with(b"Memory cgroup min protection ") || text.starts_with(b"Hardware name: ");
-    between.then(|| Notice::Between(word(text)))
+    if text.starts_with(b"Memory cgroup min protection ") {
+        return Some(Notice::Protection);
+    }
+    text.starts_with(b"Hardware name: ").then(|| Notice::Between(word(text)))
 }
 
 #[cfg(test)]
