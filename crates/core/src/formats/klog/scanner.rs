@@ -249,10 +249,15 @@ impl Scanner {
                 return true;
             }
         }
-        if self.end - self.start == self.buffer.len() {
-            self.read_piece(out);
+        if self.end - self.start < self.buffer.len() {
+            return false;
         }
-        false
+        self.read_piece(out);
+        let skip = self.may_skip();
+        if skip {
+            self.begin_skipping(out);
+        }
+        skip
     }
 
     /// A line fills the buffer: reads it as a line, and what follows as another of the same number.

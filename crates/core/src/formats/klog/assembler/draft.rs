@@ -115,7 +115,7 @@ pub(super) fn part_of(message: &Message<'_>) -> Part {
             Notice::TableTitle => Part::TaskTable,
             Notice::Panic(_) => Part::Panic,
             Notice::Suppressed(_) | Notice::Dropped(_) | Notice::Protection => Part::Lost,
-            Notice::AllocationFailure | Notice::Between(_) => Part::Stack,
+            Notice::AllocationFailure => Part::Stack,
         },
     }
 }
@@ -299,7 +299,7 @@ impl Draft {
                 | Message::Cpu(_)
                 | Message::Cpuset(_)
                 | Message::NodeMemory(_)
-                | Message::Notice(Notice::Between(_) | Notice::Sysrq)
+                | Message::Notice(Notice::Sysrq)
         ) {
             self.event = true;
         }
@@ -336,17 +336,13 @@ impl Draft {
         }
     }
 
-    fn notice(&mut self, notice: &Notice<'_>) {
+    fn notice(&mut self, notice: &Notice) {
         match notice {
             Notice::Sysrq => self.report.sysrq = true,
             Notice::NoKillable => self.report.no_killable_process = true,
             Notice::TableTitle => self.title_seen = true,
             Notice::Panic(message) => self.report.panic = Some(Panic { message: message.clone() }),
-            Notice::Suppressed(_)
-            | Notice::Dropped(_)
-            | Notice::AllocationFailure
-            | Notice::Protection
-            | Notice::Between(_) => {}
+            Notice::Suppressed(_) | Notice::Dropped(_) | Notice::AllocationFailure | Notice::Protection => {}
         }
     }
 

@@ -7,6 +7,10 @@
 //! every parser anchors on the kernel's own words at the end of the line and takes what is left as the name. A message
 //! that breaks off (a damaged log) yields the fields that were whole.
 
+use std::sync::LazyLock;
+
+use aho_corasick::packed;
+
 mod charge;
 mod kill;
 mod node_memory;
@@ -59,14 +63,48 @@ pub enum Message<'a> {
     /// `oom_reaper: …`
     Reap(Reap),
     /// Everything else that matters: see [`Notice`].
-    Notice(Notice<'a>),
+    Notice(Notice),
+}
+
+/// What the messages other than frames and Mem-Info contain. Most lines of a report are frames, rows and statistics: one
+/// search over the line spares them sixteen.
+const ANCHORS: [&str; 22] = [
+    "illed process ",
+    "ill process ",
+    "oom-killer:",
+    "oom-kill:",
+    ": usage ",
+    "Task in",
+    "Tasks in ",
+    "Tasks state",
+    "Memory limit reached",
+    "Memory cgroup ",
+    "oom_reaper: ",
+    " total_vm",
+    " uid ",
+    "CPU: ",
+    "Pid: ",
+    " cpuset=",
+    "no killable",
+    "Manual OOM",
+    "Kernel panic",
+    "callbacks suppressed",
+    "messages dropped",
+    "page allocation ",
+];
+
+fn has_anchor(text: &[u8]) -> bool {
+    static SEARCHER: LazyLock<Option<packed::Searcher>> = LazyLock::new(|| packed::Searcher::new(ANCHORS));
+    SEARCHER.as_ref().is_none_or(|searcher| searcher.find(text).is_some())
 }
 
 /// Reads one message. `None` for what is no part of an OOM report, and for the two kinds that mean something only in
 /// their place: table rows ([`table_row`]) and statistics ([`statistic`]).
 #[must_use]
 pub fn parse(text: &[u8]) -> Option<Message<'_>> {
-    // The commonest first; each parser rejects by looking for one literal.
+    if !has_anchor(text) {
+        return trigger::stack(text).map(Message::Stack).or_else(|| node_memory::line(text).map(Message::NodeMemory));
+    }
     None.or_else(|| kill::killed(text).map(Message::Killed))
         .or_else(|| kill::shares_memory(text).map(Message::SharesMemory))
         .or_else(|| kill::chosen(text).map(Message::Chosen))

@@ -2,11 +2,11 @@
 
 use bstr::ByteSlice;
 
-use super::scan::{fields, kernel_text, number, word};
+use super::scan::{fields, kernel_text, number};
 
 /// A message that is no part of the report's body but changes what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice<'a> {
+pub enum Notice {
     /// `sysrq: Manual OOM execution`
     Sysrq,
     /// `Out of memory and no killable processes...`
@@ -23,11 +23,9 @@ pub enum Notice<'a> {
     AllocationFailure,
     /// `Memory cgroup min protection …`: behind the statistics of a cgroup or behind Mem-Info (kernel ≥ 7.0).
     Protection,
-    /// `Hardware name:` and other lines between the parts.
-    Between(&'a [u8]),
 }
 
-pub(super) fn notice(text: &[u8]) -> Option<Notice<'_>> {
+pub(super) fn notice(text: &[u8]) -> Option<Notice> {
     let text = text.trim_ascii();
     if text.starts_with(b"Out of memory and no killable processes") {
         return Some(Notice::NoKillable);
@@ -57,10 +55,7 @@ pub(super) fn notice(text: &[u8]) -> Option<Notice<'_>> {
     if text.contains_str(": page allocation failure") || text.contains_str(": page allocation stalls for ") {
         return Some(Notice::AllocationFailure);
     }
-    if text.starts_with(b"Memory cgroup min protection ") {
-        return Some(Notice::Protection);
-    }
-    text.starts_with(b"Hardware name: ").then(|| Notice::Between(word(text)))
+    text.starts_with(b"Memory cgroup min protection ").then_some(Notice::Protection)
 }
 
 #[cfg(test)]

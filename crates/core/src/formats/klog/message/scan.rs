@@ -37,7 +37,12 @@ pub(super) fn after<'a>(text: &'a [u8], key: &str) -> Option<&'a [u8]> {
 
 /// The two sides of the first `separator`.
 pub(super) fn split_at<'a>(text: &'a [u8], separator: &str) -> Option<(&'a [u8], &'a [u8])> {
-    text.find(separator).map(|at| (&text[..at], &text[at + separator.len()..]))
+    // Preparing to search for one byte would take longer than the search.
+    let at = match separator.as_bytes() {
+        [byte] => text.find_byte(*byte),
+        _ => text.find(separator),
+    };
+    at.map(|at| (&text[..at], &text[at + separator.len()..]))
 }
 
 /// The two sides of the last `separator`.

@@ -184,7 +184,7 @@ fn guessed_columns(pid: u32, rest: &[u8]) -> Option<Row<'_>> {
 mod tests {
     use super::*;
 
-    fn named<'a>(row: &'a Row<'_>, column: Column) -> Option<i64> {
+    fn named(row: &Row<'_>, column: Column) -> Option<i64> {
         row.cells.iter().find(|(c, _)| *c == column).map(|(_, v)| *v)
     }
 

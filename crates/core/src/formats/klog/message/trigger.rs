@@ -183,7 +183,8 @@ pub(super) fn stack(text: &[u8]) -> Option<Option<&[u8]>> {
     }
     let guessed = frame.starts_with(b"? ");
     let symbol = word(frame.strip_prefix(b"? ").unwrap_or(frame)).trim_with(|c| c == '(' || c == ')');
-    let (name, offset) = split_at(symbol, "+0x")?;
+    let plus = symbol.find_byte(b'+')?;
+    let (name, offset) = (&symbol[..plus], symbol[plus..].strip_prefix(b"+0x")?);
     let well_formed = !name.is_empty()
         && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'$'))
         && offset.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b'/' | b'x'));
