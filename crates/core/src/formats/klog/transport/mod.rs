@@ -163,6 +163,7 @@ impl Unwrapper {
         }
         let mut head = Head::default();
         head.record.lines = (number, number);
+        head.record.width = columns(line);
         match peel(line, &mut head, &mut self.habit) {
             Content::Text(text) => self.text(head, text, Some(column(line, text)), emit),
             Content::Kmsg(header) => {
@@ -349,8 +350,12 @@ impl Unwrapper {
 /// Where `text`, the end of `line`, begins: in bytes, and in characters for a terminal's columns.
 fn column(line: &[u8], text: &[u8]) -> (usize, usize) {
     let start = line.len().saturating_sub(text.len());
-    // Continuation bytes of UTF-8 take no column.
-    (start, scan::head(line, start).iter().filter(|b| **b & 0xc0 != 0x80).count())
+    (start, columns(scan::head(line, start)))
+}
+
+/// How many columns of a terminal a text takes. Continuation bytes of UTF-8 take none.
+fn columns(text: &[u8]) -> usize {
+    text.iter().filter(|b| **b & 0xc0 != 0x80).count()
 }
 
 /// Without a line end that somebody wrote out: `\r\n` as four characters, in JSON that was quoted twice.
