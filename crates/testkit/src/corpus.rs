@@ -2,9 +2,10 @@
 //!
 //! Two collections, two schemas of truth:
 //!
-//! - **kernel scenarios**: machines that were made to run out of memory in a known way, with their whole log. They are large
-//!   and live outside the repository, in `corpus/kernel` of the folder `shared` beside the workspace, or where
-//!   `OOMSCOPE_CORPUS` says. Absent, [`kernel_scenarios`] answers `None`, and a test says that it skipped.
+//! - **kernel scenarios**: machines that were made to run out of memory in a known way, with their log. A selection, cut to
+//!   the reports, is in `crates/testkit/corpus/kernel` and always there. The whole is large and lives outside the repository,
+//!   in `corpus/kernel` of the folder `shared` beside the workspace, or where `OOMSCOPE_CORPUS` says. Absent,
+//!   [`shared_kernel_scenarios`] answers `None`, and a test says that it skipped.
 //! - **public logs**: excerpts of what people pasted into issues and mails, every damage included. Those in
 //!   `crates/testkit/corpus/public` are always there; those in `corpus/public` of the other place are added.
 //!
@@ -13,7 +14,10 @@
 mod kernel;
 mod public;
 
-pub use kernel::{KernelReport, KernelScenario, KernelTrigger, KernelTruth, KernelVictim, kernel_scenarios};
+pub use kernel::{
+    KernelReport, KernelScenario, KernelTrigger, KernelTruth, KernelVictim, own_kernel_scenarios,
+    shared_kernel_scenarios,
+};
 pub use public::{PublicLog, PublicReport, PublicTruth, PublicVictim, public_logs};
 
 use serde::de::DeserializeOwned;
@@ -36,7 +40,7 @@ pub fn workspace_root() -> PathBuf {
 /// For a test that needs the kernel scenarios where there are none.
 #[allow(clippy::print_stderr, reason = "a test that did nothing must not look like one that passed")]
 pub fn say_skipped(test: &str) {
-    eprintln!("SKIPPED {test}: no kernel scenarios on this machine (OOMSCOPE_CORPUS)");
+    eprintln!("SKIPPED {test}: no shared kernel scenarios on this machine (OOMSCOPE_CORPUS)");
 }
 
 /// The sorted entries of a folder.

@@ -1,4 +1,7 @@
 //! Test material, never shipped.
 
 pub mod corpus;
+mod explain;
 pub mod golden;
+
+pub use explain::{explain, explain_in_chunks};

@@ -55,24 +55,35 @@ impl KernelScenario {
     }
 }
 
-/// Every scenario, by kernel and letter. `None` where the corpus is not on this machine: say so and skip.
+/// The selection that the repository has, by kernel and letter.
+///
+/// # Panics
+///
+/// When it cannot be read.
+#[must_use]
+pub fn own_kernel_scenarios() -> Vec<KernelScenario> {
+    scenarios_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/kernel"))
+}
+
+/// Every scenario of the shared corpus, by kernel and letter. `None` where it is not on this machine: say so and skip.
 ///
 /// # Panics
 ///
 /// When a corpus that is there cannot be read.
 #[must_use]
-pub fn kernel_scenarios() -> Option<Vec<KernelScenario>> {
+pub fn shared_kernel_scenarios() -> Option<Vec<KernelScenario>> {
     let kernels = super::shared_root()?.join("kernel");
-    if !kernels.is_dir() {
-        return None;
-    }
+    kernels.is_dir().then(|| scenarios_of(&kernels))
+}
+
+fn scenarios_of(kernels: &Path) -> Vec<KernelScenario> {
     let mut scenarios = Vec::new();
-    for kernel in super::entries(&kernels).iter().filter(|path| path.is_dir()) {
+    for kernel in super::entries(kernels).iter().filter(|path| path.is_dir()) {
         let folders = super::entries(kernel);
         let folders = folders.iter().filter(|folder| folder.join("truth.json").is_file());
         scenarios.extend(folders.map(|folder| KernelScenario::load(folder, &file_name(kernel))));
     }
-    Some(scenarios)
+    scenarios
 }
 
 fn file_name(path: &Path) -> String {
@@ -194,18 +205,30 @@ pub struct KernelVictim {
 mod tests {
     use super::*;
 
-    /// Every scenario that is listed has a truth that reads, and a log.
-    #[test]
-    fn scenarios_load() {
-        let Some(scenarios) = kernel_scenarios() else {
-            crate::corpus::say_skipped("scenarios_load");
-            return;
-        };
-        assert!(scenarios.len() >= 100, "{} scenarios", scenarios.len());
+    fn check(scenarios: &[KernelScenario]) {
         for scenario in scenarios {
             let has_log = scenario.kmsg().or_else(|| scenario.console()).is_some_and(|log| !log.is_empty());
             assert!(has_log, "{} has no log", scenario.id());
             assert!(!scenario.truth.reports.is_empty(), "{} has no report", scenario.id());
         }
+    }
+
+    /// Every scenario of the repository has a truth that reads, and a log.
+    #[test]
+    fn own_scenarios_load() {
+        let scenarios = own_kernel_scenarios();
+        assert!(scenarios.len() >= 20, "{} scenarios", scenarios.len());
+        check(&scenarios);
+    }
+
+    /// So has every scenario of the shared corpus.
+    #[test]
+    fn shared_scenarios_load() {
+        let Some(scenarios) = shared_kernel_scenarios() else {
+            crate::corpus::say_skipped("shared_scenarios_load");
+            return;
+        };
+        assert!(scenarios.len() >= 100, "{} scenarios", scenarios.len());
+        check(&scenarios);
     }
 }
