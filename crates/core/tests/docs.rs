@@ -25,7 +25,7 @@ fn repository() -> PathBuf {
 #[test]
 fn rules_page_is_the_list() {
     let mut page = format!(
-        "<!-- Made from RULES in crates/core/src/diagnosis/rules/mod.rs: `make golden` writes this page. -->\n\n\
+        "<!-- generated from RULES in crates/core/src/diagnosis/rules/mod.rs: `make golden` writes this page -->\n\n\
          # The rules\n\n\
          Every rule is asked of every incident, in this order; that is also the order in which findings are told. A rule\n\
          finds something, shows that it is not so (and is then silent), or cannot tell, which is reported as a gap with the\n\
