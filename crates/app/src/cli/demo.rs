@@ -18,7 +18,7 @@ use oomscope_sources::host_root::HostRoot;
 use oomscope_sources::kmsg::{KernelLog, Next};
 
 use super::output::Printer;
-use super::{Colour, Format, Outcome, When, complain};
+use super::{Colour, Format, Outcome, When, complain, in_words};
 use crate::cases::{CaseMaker, LogOrigin, ThisBoot};
 
 /// What the scratch cgroup may use.
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         match real_case() {
             Ok(case) => case,
             Err(error) => {
-                complain(&format!("no real kill here: {error:#}"));
+                complain(&format!("no real kill here: {}", in_words(&error)));
                 complain("explaining a recorded one instead (Linux 6.12, cgroup v2)");
                 recorded_case()?
             }
