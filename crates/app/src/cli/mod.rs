@@ -39,8 +39,10 @@ pub(crate) enum Verb {
     /// Cause a real OOM kill in a scratch cgroup of this machine, and explain it
     Demo(demo::Args),
     /// List the diagnosis rules and what each one looks at
+    #[command(after_help = PLAIN_EXIT_CODES)]
     Rules,
     /// Print a completion script for a shell
+    #[command(after_help = PLAIN_EXIT_CODES)]
     Completions {
         /// The shell to print it for
         shell: clap_complete::Shell,
@@ -79,6 +81,12 @@ Exit codes:
   0  at least one OOM event was explained
   1  no OOM event was found (what was read is said on standard error)
   2  an input could not be read, or the command line was wrong";
+
+/// Of the verbs that read nothing.
+pub(crate) const PLAIN_EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  2  the command line was wrong, or standard output could not be written";
 
 /// `--color`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
