@@ -3,6 +3,7 @@
 mod chunks;
 mod input;
 mod pipeline;
+mod skim;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     fn now() -> Zoned {
-        "2026-04-04T12:00:00+00:00[UTC]".parse().expect("a fixed instant")
+        "2026-04-04T12:00:00Z".parse::<Timestamp>().expect("a fixed instant").to_zoned(TimeZone::UTC)
     }
 
     /// Ages and dates, and a clear word on what is neither.

@@ -33,6 +33,10 @@ struct Harmless;
 
 impl Formatter for Harmless {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // Nearly all text is plain ASCII; serde_json itself escapes what is below U+0020.
+        if fragment.bytes().all(|b| b < 0x7f) {
+            return CompactFormatter.write_string_fragment(writer, fragment);
+        }
         let mut rest = fragment;
         while let Some((at, c)) = rest.char_indices().find(|&(_, c)| acts_on_its_surroundings(c)) {
             let (harmless, from) = rest.split_at(at);

@@ -41,6 +41,9 @@ pub struct LogInput {
     name: Option<String>,
     compression: Option<Compression>,
     text: Box<dyn Read + Send>,
+    /// The file, where its bytes are the text.
+    plain: Option<File>,
+    is_plain: bool,
     read_from_file: Arc<AtomicU64>,
     delivered: u64,
     finished: bool,
@@ -62,7 +65,10 @@ pub fn open(path: &Path) -> Result<LogInput, Error> {
     let file = File::open(path).map_err(|source| Error::Open { name: name.clone(), source })?;
     // Only a hint to read ahead; pipes have no use for it and say so.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
-    LogInput::from_reader(Some(name), file)
+    let again = file.metadata().is_ok_and(|metadata| metadata.is_file()).then(|| file.try_clone().ok()).flatten();
+    let mut input = LogInput::from_reader(Some(name), file)?;
+    input.plain = again.filter(|_| input.is_plain);
+    Ok(input)
 }
 
 impl LogInput {
@@ -87,7 +93,8 @@ impl LogInput {
                 (Some(compression), Box::new(LazyUtf16::Unread(uncompressed)))
             }
         };
-        Ok(Self { name, compression, text, read_from_file, delivered: 0, finished: false })
+        let is_plain = compression.is_none() && !has_byte_order_mark(&start);
+        Ok(Self { name, compression, text, plain: None, is_plain, read_from_file, delivered: 0, finished: false })
     }
 
     /// As given to [`open`], lossy where the path is not UTF-8; `None` for standard input.
@@ -100,6 +107,13 @@ impl LogInput {
     #[must_use]
     pub const fn compression(&self) -> Option<Compression> {
         self.compression
+    }
+
+    /// The file itself, where its text is its bytes: a regular file, neither compressed nor UTF-16. For readers that want to
+    /// read it in several places at once.
+    #[must_use]
+    pub fn plain_file(&self) -> Option<File> {
+        self.plain.as_ref().and_then(|file| file.try_clone().ok())
     }
 
     /// Bytes read from the file itself so far, compressed where it is compressed; some of them may still be buffered.
@@ -189,12 +203,16 @@ fn peek<R: Read>(mut reader: R, bytes: usize) -> io::Result<(Vec<u8>, Peeked<R>)
 
 /// Windows PowerShell's `>` writes UTF-16 with a byte order mark, and some editors put a mark before UTF-8.
 fn decode_utf16<R: Read + Send + 'static>(start: &[u8], whole: R) -> Box<dyn Read + Send> {
-    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") || start.starts_with(b"\xef\xbb\xbf") {
+    if has_byte_order_mark(start) {
         let mut builder = DecodeReaderBytesBuilder::new();
         builder.bom_sniffing(true).strip_bom(true).utf8_passthru(true);
         return Box::new(builder.build(whole));
     }
     Box::new(whole)
+}
+
+fn has_byte_order_mark(start: &[u8]) -> bool {
+    [&b"\xff\xfe"[..], b"\xfe\xff", b"\xef\xbb\xbf"].iter().any(|mark| start.starts_with(mark))
 }
 
 /// Looks for a byte order mark in uncompressed text when that is first read, so that damage at its beginning surfaces as

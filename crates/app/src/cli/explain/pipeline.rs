@@ -1,7 +1,9 @@
 //! From inputs to cases: opens, scans, and lets each event become a case.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use oomscope_core::case::Case;
@@ -13,12 +15,16 @@ use oomscope_sources::log_file::{self, LogInput};
 
 use super::chunks::{Chunks, Next};
 use super::input::{self, Input};
+use super::skim::{self, Skim};
 use crate::cases::{CaseMaker, LogOrigin, ThisBoot};
 use crate::cli::complain;
 use crate::progress::Progress;
 
 /// A live input that pauses this long has said what it had to say of a kill.
 const IDLE: Duration = Duration::from_millis(200);
+
+/// Smaller files are read before a second thread has begun.
+const WORTH_SKIMMING: u64 = 4 * skim::STRETCH;
 
 /// Cases remembered to recognise the same event in another file.
 const MOST_IDS: usize = 1 << 16;
@@ -101,9 +107,12 @@ impl Pipeline {
         };
         let origin = LogOrigin { file: input.name().map(str::to_owned), ..LogOrigin::default() };
         self.begin(Some(path), origin, sink)?;
-        let patience = input::is_live(path).then_some(IDLE);
-        let size = if patience.is_some() { 0 } else { std::fs::metadata(path).map_or(0, |m| m.len()) };
-        self.scan(input, patience, size, sink)
+        let size = std::fs::metadata(path).map_or(0, |m| m.len());
+        match input.plain_file() {
+            Some(file) if size >= WORTH_SKIMMING => self.scan_large(&input, Arc::new(file), size, sink),
+            _ if input::is_live(path) => self.scan(input, Some(IDLE), 0, sink),
+            _ => self.scan(input, None, size, sink),
+        }
     }
 
     /// Begins a log, or goes on with the one that is open where the file is its next piece.
@@ -166,6 +175,59 @@ impl Pipeline {
                 self.emit_from_open(events, sink)?;
             }
         }
+    }
+
+    /// A large file: looked over by several threads, and read only where one of them found something.
+    fn scan_large(&mut self, input: &LogInput, file: Arc<File>, size: u64, sink: &mut Sink<'_>) -> anyhow::Result<()> {
+        let mut progress = Progress::new(input::display_name(input), size);
+        let mut at = 0;
+        for stretch in Skim::begin(&file, size)? {
+            let nothing_in_it = stretch.look.filter(|look| !look.has_literal);
+            match (self.open.as_mut(), nothing_in_it) {
+                (Some(log), Some(look)) if log.scanner.is_skipping() => {
+                    log.scanner.pass(stretch.length, look.newlines, &stretch.tail);
+                }
+                _ => self.scan_part(&file, stretch.offset, Some(stretch.length), &mut progress, sink)?,
+            }
+            at = stretch.offset + stretch.length;
+            progress.at(at);
+        }
+        // What was written meanwhile.
+        self.scan_part(&file, at, None, &mut progress, sink)?;
+        self.say_what_was_cut();
+        Ok(())
+    }
+
+    /// Reads a part of a file, or all the rest of it.
+    fn scan_part(
+        &mut self,
+        file: &File,
+        from: u64,
+        length: Option<u64>,
+        progress: &mut Progress,
+        sink: &mut Sink<'_>,
+    ) -> anyhow::Result<()> {
+        let mut buffer = vec![0; skim::PIECE];
+        let mut at = from;
+        while length.is_none_or(|length| at < from + length) {
+            let wanted = length.map_or(buffer.len() as u64, |length| from + length - at);
+            let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).min(buffer.len());
+            let count = match skim::read_full(file, at, &mut buffer[..wanted]) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) => return self.broke_off(error),
+            };
+            at += count as u64;
+            let mut events = Vec::new();
+            if let Some(log) = self.open.as_mut() {
+                log.scanner.push(&buffer[..count], &mut |event| events.push(event));
+            }
+            if !events.is_empty() {
+                progress.pause();
+                self.emit_from_open(events, sink)?;
+            }
+        }
+        Ok(())
     }
 
     /// The input broke off: the report that was open there says so.

@@ -16,4 +16,4 @@ mod scanner;
 pub mod transport;
 
 pub use assembler::{Assembler, LogEvent};
-pub use scanner::{Scanner, Tally};
+pub use scanner::{LONGEST_LITERAL, Scanner, Tally, has_literal, newlines};

@@ -12,6 +12,9 @@ pub struct Record {
     pub text: Vec<u8>,
     /// First and last line of the input that it stood on, counted from 1.
     pub lines: (u64, u64),
+    /// Columns that its last line took in the input, everything before the text included; 0 where lines mean nothing
+    /// (JSON). Lines of the same width that break off were cut there by a terminal.
+    pub width: usize,
     /// When.
     pub when: When,
     /// printk sequence number (/dev/kmsg, journal `_SOURCE…`, netconsole extended).

@@ -138,6 +138,28 @@ impl Scanner {
         }
     }
 
+    /// True while the scanner only looks for literals, and [`Self::pass`] may be used.
+    #[must_use]
+    pub fn is_skipping(&self) -> bool {
+        self.mode == Mode::Skip
+    }
+
+    /// How much of the end of what is passed over [`Self::pass`] wants to see.
+    pub const TAIL: usize = LOOK_BACK;
+
+    /// Passes over the next `length` bytes, in which [`has_literal`] found none, also not across their ends. `tail` is their end, [`Self::TAIL`] of it. Only while [`Self::is_skipping`].
+    pub fn pass(&mut self, length: u64, newlines_in_it: u64, tail: &[u8]) {
+        let tail = &tail[tail.len().saturating_sub(LOOK_BACK)..];
+        self.tally.bytes += length;
+        self.advance(self.end);
+        self.line += newlines_in_it - newlines(tail);
+        self.offset += length - tail.len() as u64;
+        self.make_room();
+        self.buffer[self.end..self.end + tail.len()].copy_from_slice(tail);
+        self.end += tail.len();
+        self.searched = self.end;
+    }
+
     /// Nothing came for `waited_ms`: hands on the events that are complete.
     pub fn idle(&mut self, waited_ms: u64, out: &mut dyn FnMut(LogEvent)) {
         let Self { unwrapper, assembler, tally, .. } = self;
@@ -341,11 +363,20 @@ impl Scanner {
     }
 }
 
-const LONGEST_LITERAL: usize = 18;
+/// True for bytes that may hold a part of a report: the scanner must read them. For looking ahead, on any thread.
+#[must_use]
+pub fn has_literal(bytes: &[u8]) -> bool {
+    SEARCHER.as_ref().is_none_or(|searcher| searcher.find(bytes).is_some())
+}
 
-fn newlines(bytes: &[u8]) -> u64 {
+/// How many newlines the bytes hold.
+#[must_use]
+pub fn newlines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
+
+/// The longest of [`LITERALS`]: how far a look must reach beyond both ends of a stretch.
+pub const LONGEST_LITERAL: usize = 18;
 
 #[cfg(test)]
 mod tests {

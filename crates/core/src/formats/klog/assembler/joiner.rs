@@ -21,12 +21,23 @@ const LONGEST: usize = 16 << 10;
 /// How many other records may come between two pieces of one message. Seen: 11 (corpus p2).
 const MOST_BETWEEN: u32 = 4096;
 
+/// How many lines one message may be wrapped into without saying more on each.
+const MOST_PIECES: usize = 24;
+
+/// A line shorter than this was not broken because it was too long.
+const NARROWEST: usize = 60;
+
+/// Mail programs break lines at 72 to 78 columns, at blanks; what is broken at more was most likely cut by a terminal.
+const NARROWEST_TERMINAL: usize = 79;
+
 /// Holds the latest record back while more of it may come.
 #[derive(Debug, Default)]
 pub(super) struct Joiner {
     held: Option<Held>,
     /// How often a wrapped line had to be joined without (+) or with (−) a blank, to settle what reading cannot.
     hard_wraps: i32,
+    /// Where a terminal cut lines, once that is certain.
+    cut_at: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -37,6 +48,30 @@ struct Held {
     /// It ends before its message does.
     open: bool,
     between: u32,
+    /// Lines that may continue it, if one that comes makes sense of them.
+    pieces: Vec<Record>,
+}
+
+impl Held {
+    fn release(self, out: &mut Vec<Record>) {
+        out.push(self.record);
+        out.extend(self.pieces);
+    }
+
+    /// The last line of it so far.
+    fn last(&self) -> &Record {
+        self.pieces.last().unwrap_or(&self.record)
+    }
+}
+
+/// What a line is to the text before it.
+enum Wrapped {
+    /// Together they say more.
+    Joined(Record),
+    /// A further line may tell.
+    Perhaps,
+    /// Something else.
+    No,
 }
 
 impl Joiner {
@@ -46,94 +81,250 @@ impl Joiner {
             self.hold(record, columns);
             return;
         };
-        if let Some(joined) = self.joined(&held, &record, columns) {
+        if held.pieces.is_empty()
+            && let Some(joined) = joined(&held, &record, columns)
+        {
             self.hold(joined, columns);
             return;
         }
-        if held.open && held.record.prefixed && !starts_a_message(&record.text, columns) && held.between < MOST_BETWEEN
+        match self.wrapped(&held, &record, columns) {
+            Wrapped::Joined(joined) => return self.hold(joined, columns),
+            Wrapped::Perhaps => {
+                held.pieces.push(record);
+                self.held = Some(held);
+                return;
+            }
+            Wrapped::No => {}
+        }
+        if held.open
+            && held.record.prefixed
+            && held.pieces.is_empty()
+            && !starts_a_message(&record.text, columns)
+            && held.between < MOST_BETWEEN
         {
             // A foreign line between two pieces; nothing of it concerns an OOM report.
             held.between += 1;
             self.held = Some(held);
             return;
         }
-        out.push(held.record);
+        held.release(out);
         self.hold(record, columns);
     }
 
     /// Hands on what is held: the end of the input, or nothing came for a while.
     pub(super) fn flush(&mut self, out: &mut Vec<Record>) {
-        out.extend(self.held.take().map(|held| held.record));
+        if let Some(held) = self.held.take() {
+            held.release(out);
+        }
     }
 
-    fn hold(&mut self, record: Record, columns: Option<&Columns>) {
+    fn hold(&mut self, mut record: Record, columns: Option<&Columns>) {
+        unfold(&mut record, columns);
         let says = fields_read(&record.text, columns);
-        self.held = Some(Held { open: says > 0 && is_open(&record.text, columns), record, says, between: 0 });
-    }
-
-    fn joined(&mut self, held: &Held, next: &Record, columns: Option<&Columns>) -> Option<Record> {
-        if held.record.text.len() + next.text.len() > LONGEST || next.text.trim_ascii().is_empty() {
-            return None;
-        }
-        if next.continuation || is_piece_of_summary(held, next) {
-            let whole = concat(&held.record.text, b"", &next.text);
-            return (held.open && held.between <= MOST_BETWEEN && fields_read(&whole, columns) >= held.says)
-                .then(|| merge(&held.record, next, whole));
-        }
-        if held.between > 0 {
-            return None;
-        }
-        self.newline_in_a_name(held, next, columns).or_else(|| self.wrapped(held, next, columns))
-    }
-
-    /// `Comm: x` + `y: z Not tainted …`, both stamped alike.
-    fn newline_in_a_name(&self, held: &Held, next: &Record, columns: Option<&Columns>) -> Option<Record> {
-        let same_record = !next.framed
-            && held.record.when == next.when
-            && held.record.when.boot_us.is_some()
-            && (next.prefixed || next.text.starts_with(b"        "));
-        let rest = if next.prefixed { &next.text[..] } else { next.text.trim_ascii_start() };
-        if !same_record || (held.says == 0 && held.record.text.len() > COMM_MAX) {
-            return None;
-        }
-        let whole = concat(&held.record.text, b"\n", rest);
-        let alone = fields_read(rest, columns);
-        let says = fields_read(&whole, columns);
-        let better = match message::parse(&whole) {
-            // A name that begins before the line that tells what it is.
-            Some(Message::Invoked(invoked)) => {
-                held.says == 0 && says >= alone && invoked.comm.is_some_and(|c| c.contains(&b'\n'))
-            }
-            Some(_) => held.open && alone == 0 && says > held.says,
-            None => {
-                alone == 0
-                    && message::table_row(&whole, columns).and_then(|row| row.comm).is_some_and(|c| c.len() <= COMM_MAX)
-                    && held.says > 0
-            }
-        };
-        better.then(|| merge(&held.record, next, whole))
+        let open = says > 0 && is_open(&record.text, columns);
+        self.held = Some(Held { open, record, says, between: 0, pieces: Vec::new() });
     }
 
     /// A line without the prefix that the line before it had, or behind a line that plainly breaks off.
-    fn wrapped(&mut self, held: &Held, next: &Record, columns: Option<&Columns>) -> Option<Record> {
+    fn wrapped(&mut self, held: &Held, next: &Record, columns: Option<&Columns>) -> Wrapped {
         let lost_its_prefix = held.record.prefixed && !next.prefixed;
         let breaks_off = held.open && !held.record.prefixed && !next.prefixed;
-        if held.record.framed || !(lost_its_prefix || breaks_off) {
-            return None;
+        let exact = next.framed || (held.record.framed && !held.open);
+        let length = held.record.text.len() + held.pieces.iter().map(|p| p.text.len()).sum::<usize>() + next.text.len();
+        if exact
+            || held.between > 0
+            || !(lost_its_prefix || breaks_off)
+            || length > LONGEST
+            || next.text.trim_ascii().is_empty()
+        {
+            return Wrapped::No;
         }
         let alone = fields_read(&next.text, columns);
-        let hard = concat(&held.record.text, b"", &next.text);
-        let soft = concat(held.record.text.trim_ascii_end(), b" ", next.text.trim_ascii_start());
-        let (says_hard, says_soft) = (fields_read(&hard, columns), fields_read(&soft, columns));
-        if says_hard.max(says_soft) <= held.says.max(alone) {
+        if held.record.text.trim_ascii().is_empty() && alone > 0 {
+            return Wrapped::Joined(merge(&held.record, next, next.text.clone()));
+        }
+        let lines: Vec<&Record> = std::iter::once(&held.record).chain(&held.pieces).chain([next]).collect();
+        let joins = [cut(&lines), filled(&lines), by_width(&lines)];
+        let says = joins.each_ref().map(|text| fields_read(text, columns));
+        let [cut, filled, by_width] = joins;
+        let most = says.into_iter().max().unwrap_or_default();
+        if most <= held.says.max(alone) {
+            return self.wrapped_at_its_end(held, next, alone, columns).map_or(Wrapped::No, Wrapped::Joined).or_perhaps(
+                held.open && alone == 0 && held.last().width >= NARROWEST && held.pieces.len() < MOST_PIECES,
+            );
+        }
+        let text = if says[0] == says[1] {
+            let take_cut = if says[0] == most { self.prefers_cut(held, next) } else { true };
+            match (says[0] == most, take_cut) {
+                (true, true) => cut,
+                (true, false) => filled,
+                (false, _) => by_width,
+            }
+        } else {
+            self.learn(says[0] > says[1], held.last().width);
+            match (says[0] == most, says[1] == most) {
+                (true, _) => cut,
+                (_, true) => filled,
+                _ => by_width,
+            }
+        };
+        Wrapped::Joined(merge(&held.record, next, text))
+    }
+
+    /// A path, a list or a name ends where its line does, so that more of it makes it no more complete. Only what looks
+    /// like the rest of it is taken.
+    fn wrapped_at_its_end(
+        &self,
+        held: &Held,
+        next: &Record,
+        alone: u32,
+        columns: Option<&Columns>,
+    ) -> Option<Record> {
+        let width = held.record.width;
+        if alone > 0 || !held.record.prefixed || held.says == 0 || held.record.text.ends_with(b" ") {
             return None;
         }
-        let take_hard = if says_hard == says_soft { self.hard_wraps > 0 } else { says_hard > says_soft };
-        if says_hard != says_soft {
-            self.hard_wraps = (self.hard_wraps + if take_hard { 1 } else { -1 }).clamp(-8, 8);
-        }
-        Some(merge(&held.record, next, if take_hard { hard } else { soft }))
+        let certain = self.cut_at == Some(width);
+        let one_word = !next.text.iter().any(u8::is_ascii_whitespace);
+        let continues = match message::parse(&held.record.text) {
+            Some(Message::TaskInCgroup(_)) => one_word && (certain || width >= NARROWEST_TERMINAL && is_in_path(&next.text)),
+            Some(Message::StatsFor(stats)) => {
+                let sizes = |text: &[u8]| text.ends_with(b"KB") || text.ends_with(b"KB ");
+                stats.inline.is_some() && sizes(&next.text) && width >= NARROWEST
+            }
+            Some(_) => false,
+            None => certain && message::table_row(&held.record.text, columns).is_some() && next.text.len() < COMM_MAX,
+        };
+        let lines = [&held.record, next];
+        continues.then(|| merge(&held.record, next, cut(&lines)))
     }
+
+    /// Both ways of joining read the same: names and paths decide nothing.
+    fn prefers_cut(&self, held: &Held, next: &Record) -> bool {
+        let last = held.last();
+        // No blank stands in the summary before the victim's name.
+        let in_summary = held.record.text.starts_with(b"oom-kill:")
+            && !held.record.text.windows(6).any(|w| w == b",task=");
+        let blank_is_there = last.text.ends_with(b" ") || next.text.starts_with(b" ") && !next.text.starts_with(b"  ");
+        in_summary
+            || blank_is_there
+            || self.cut_at == Some(last.width)
+            || match self.hard_wraps {
+                0 => last.width >= NARROWEST_TERMINAL,
+                seen => seen > 0,
+            }
+    }
+
+    fn learn(&mut self, cut: bool, width: usize) {
+        self.hard_wraps = (self.hard_wraps + if cut { 1 } else { -1 }).clamp(-8, 8);
+        if cut {
+            self.cut_at = Some(width);
+        }
+    }
+}
+
+impl Wrapped {
+    fn or_perhaps(self, perhaps: bool) -> Self {
+        match self {
+            Self::No if perhaps => Self::Perhaps,
+            other => other,
+        }
+    }
+}
+
+/// As a terminal cuts: anywhere, nothing lost.
+fn cut(lines: &[&Record]) -> Vec<u8> {
+    lines.iter().flat_map(|line| line.text.iter().copied()).collect()
+}
+
+/// As mail programs fill lines: at blanks, each replaced by a line end, perhaps with a new indentation.
+fn filled(lines: &[&Record]) -> Vec<u8> {
+    join(lines, |_| false)
+}
+
+/// As a terminal cuts and a copy then drops the blanks at the ends of lines: cut where the line is as wide as any.
+fn by_width(lines: &[&Record]) -> Vec<u8> {
+    let all_but_last = lines.split_last().map_or(&[][..], |(_, before)| before);
+    let widest = all_but_last.iter().map(|line| line.width).max().unwrap_or_default();
+    join(lines, |line| line.width == widest)
+}
+
+fn join(lines: &[&Record], is_cut: impl Fn(&Record) -> bool) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut after_cut = true;
+    for line in lines {
+        if after_cut {
+            text.extend_from_slice(&line.text);
+        } else {
+            text.truncate(text.trim_ascii_end().len());
+            text.push(b' ');
+            text.extend_from_slice(line.text.trim_ascii_start());
+        }
+        after_cut = is_cut(line);
+    }
+    text
+}
+
+/// What may stand in a cgroup's path, and has something that only ids and units have.
+fn is_in_path(text: &[u8]) -> bool {
+    let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.' | b':' | b'\\' | b'@');
+    text.iter().all(allowed) && (text.contains(&b'/') || text.iter().filter(|b| b.is_ascii_digit()).count() > 3 || text.ends_with(b".slice") || text.ends_with(b".scope"))
+}
+
+/// Lines that somebody broke and indented came as one record with newlines. A name may have newlines as well: they go
+/// only if more can be read without them.
+fn unfold(record: &mut Record, columns: Option<&Columns>) {
+    if record.framed || !record.text.contains(&b'\n') {
+        return;
+    }
+    let lines: Vec<&[u8]> = record.text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).collect();
+    let says = fields_read(&record.text, columns);
+    let flat = [lines.join(&b' '), lines.concat()];
+    let better = flat.into_iter().map(|text| (fields_read(&text, columns), text)).filter(|(read, _)| *read > says);
+    // Of two that read the same, the first: a blank more rarely hurts.
+    if let Some((_, text)) = better.reduce(|best, other| if other.0 > best.0 { other } else { best }) {
+        record.text = text;
+    }
+}
+
+fn joined(held: &Held, next: &Record, columns: Option<&Columns>) -> Option<Record> {
+    if held.record.text.len() + next.text.len() > LONGEST || next.text.trim_ascii().is_empty() {
+        return None;
+    }
+    if next.continuation || is_piece_of_summary(held, next) {
+        let whole = concat(&held.record.text, b"", &next.text);
+        return (held.open && held.between <= MOST_BETWEEN && fields_read(&whole, columns) >= held.says)
+            .then(|| merge(&held.record, next, whole));
+    }
+    if held.between > 0 { None } else { newline_in_a_name(held, next, columns) }
+}
+
+/// `Comm: x` + `y: z Not tainted …`, both stamped alike.
+fn newline_in_a_name(held: &Held, next: &Record, columns: Option<&Columns>) -> Option<Record> {
+    let same_record = !next.framed
+        && held.record.when == next.when
+        && held.record.when.boot_us.is_some()
+        && (next.prefixed || next.text.starts_with(b"        "));
+    let rest = if next.prefixed { &next.text[..] } else { next.text.trim_ascii_start() };
+    if !same_record || (held.says == 0 && held.record.text.len() > COMM_MAX) {
+        return None;
+    }
+    let whole = concat(&held.record.text, b"\n", rest);
+    let alone = fields_read(rest, columns);
+    let says = fields_read(&whole, columns);
+    let better = match message::parse(&whole) {
+        // A name that begins before the line that tells what it is.
+        Some(Message::Invoked(invoked)) => {
+            held.says == 0 && says >= alone && invoked.comm.is_some_and(|c| c.contains(&b'\n'))
+        }
+        Some(_) => held.open && alone == 0 && says > held.says,
+        None => {
+            alone == 0
+                && message::table_row(&whole, columns).and_then(|row| row.comm).is_some_and(|c| c.len() <= COMM_MAX)
+                && held.says > 0
+        }
+    };
+    better.then(|| merge(&held.record, next, whole))
 }
 
 /// Journald and dmesg do not mark continuations, but a piece of the `oom-kill:` line is unlike anything else.
@@ -162,7 +353,12 @@ fn concat(a: &[u8], between: &[u8], b: &[u8]) -> Vec<u8> {
 }
 
 fn merge(first: &Record, next: &Record, text: Vec<u8>) -> Record {
-    Record { text, lines: (first.lines.0, next.lines.1.max(first.lines.1)), ..first.clone() }
+    Record {
+        text,
+        lines: (first.lines.0, next.lines.1.max(first.lines.1)),
+        width: next.width,
+        ..first.clone()
+    }
 }
 
 /// True for text that is a message of a report by itself.
@@ -186,7 +382,9 @@ fn fields_read(text: &[u8], columns: Option<&Columns>) -> u32 {
             let inline = m.inline.map_or(0, |text| message::inline_statistics(text).count());
             count(&[m.complete]) + u32::try_from(inline).unwrap_or(u32::MAX >> 1)
         }
-        Some(Message::TableHeader(columns)) => count(&[true]) + u32::try_from(columns.0.len()).unwrap_or(0),
+        Some(Message::TableHeader(columns)) => {
+            count(&[text.trim_ascii_end().ends_with(b" name"); 2]) + u32::try_from(columns.0.len()).unwrap_or(0)
+        }
         Some(Message::OomKill(m)) => count(&[
             m.constraint.is_some(),
             m.cpuset.is_some(),
@@ -227,6 +425,7 @@ fn is_open(text: &[u8], columns: Option<&Columns>) -> bool {
         Some(Message::Cpu(m)) => !m.complete(),
         Some(Message::TaskInCgroup(m)) => m.limit.is_none(),
         Some(Message::StatsFor(m)) => !m.complete,
+        Some(Message::TableHeader(_)) => !text.trim_ascii_end().ends_with(b" name"),
         Some(Message::OomKill(m)) => !m.complete(),
         Some(Message::Chosen(m)) => m.score.is_none(),
         Some(Message::Killed(m)) => {

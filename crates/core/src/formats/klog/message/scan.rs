@@ -52,8 +52,17 @@ pub(super) fn rsplit_at<'a>(text: &'a [u8], separator: &str) -> Option<(&'a [u8]
 
 /// The size that `keyNkB` states. `None` unless the unit is there: a cut number is no number.
 pub(super) fn kib_field(text: &[u8], key: &str) -> Option<Bytes> {
-    let (kib, rest) = number(after(text, key)?.trim_ascii_start())?;
+    let value = after(text, key)?.trim_ascii_start();
+    let (kib, rest) = number(value).filter(|(_, rest)| !rest.starts_with(b",")).or_else(|| separated_number(value))?;
     (rest.starts_with(b"kB") || rest.starts_with(b"KB")).then(|| Bytes::from_kib(kib))
+}
+
+/// `26,184,840`: somebody made a number easier to read.
+fn separated_number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let len = text.iter().take(32).take_while(|b| b.is_ascii_digit() || **b == b',').count();
+    let (digits, rest) = text.split_at(len);
+    let digits: Vec<u8> = digits.iter().copied().filter(u8::is_ascii_digit).collect();
+    Some((number(&digits)?.0, rest))
 }
 
 /// Words between ASCII white space.

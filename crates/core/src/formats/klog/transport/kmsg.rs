@@ -23,6 +23,18 @@ pub(super) struct Header<'a> {
     body: &'a [u8],
 }
 
+impl<'a> Header<'a> {
+    /// With less of the text.
+    pub(super) fn map_body(self, trim: impl FnOnce(&'a [u8]) -> &'a [u8]) -> Self {
+        Self { body: trim(self.body), ..self }
+    }
+
+    /// The record, without its text.
+    pub(super) const fn record(&self) -> &Record {
+        &self.record
+    }
+}
+
 /// Reads a record's header; `None` if this is none.
 pub(super) fn parse(line: &[u8]) -> Option<Header<'_>> {
     header(line).or_else(|| header(after_release(line)?))

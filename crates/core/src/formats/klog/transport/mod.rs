@@ -12,6 +12,7 @@
 //! Memory is bounded by the longest entry that is put together from lines (1 MiB), time is linear.
 
 mod bracket;
+mod cri;
 mod escapes;
 mod export;
 mod habit;
@@ -21,6 +22,7 @@ mod kmsg;
 mod markup;
 mod months;
 mod prefix;
+mod quoted_printable;
 mod scan;
 mod stamp;
 mod syslog;
@@ -36,6 +38,7 @@ use self::habit::Habit;
 use self::journal::Message;
 use self::json::{Collector, Fed, Found};
 use self::prefix::{Content, Head, peel};
+use self::quoted_printable::QuotedPrintable;
 use self::scan::{after, trim_end};
 use super::record::Record;
 
@@ -53,6 +56,8 @@ pub struct Unwrapper {
     block: Block,
     held: Option<Held>,
     fragments: kmsg::Fragments,
+    encoding: QuotedPrintable,
+    parts: cri::Parts,
     /// The last line was a /dev/kmsg record: ` KEY=value` lines may follow.
     after_kmsg: bool,
     /// The stream is a web page.
@@ -63,6 +68,8 @@ pub struct Unwrapper {
     backslash: bool,
     /// The boot that the journal's lines belong to.
     boot_id: Option<String>,
+    /// The stream has the kernel's own records: what others quote of them says nothing new.
+    kernel_speaks: bool,
 }
 
 /// An entry of many lines that has begun.
@@ -116,7 +123,7 @@ impl Unwrapper {
             }
             Block::Json(collector, base) => return self.collect(collector, base, line, number, emit),
         }
-        self.line(line, number, true, emit);
+        self.whole_line(line, number, emit);
     }
 
     /// End of input or idle: emits what is pending, such as the last record and an unfinished entry.
@@ -130,13 +137,36 @@ impl Unwrapper {
                 self.lines_after_all(rest, first, emit);
             }
         }
+        for (line, first) in [self.encoding.flush(), self.parts.flush()].into_iter().flatten() {
+            self.line(&line, (first, first), false, emit);
+        }
         self.release(emit);
         self.fragments.flush(emit);
     }
 
-    /// One line outside any block. `collect`: JSON may begin here that ends on a later line.
-    fn line(&mut self, raw: &[u8], number: u64, collect: bool, emit: Emit<'_>) {
+    /// Puts lines together that a transport broke by rules of its own.
+    fn whole_line(&mut self, raw: &[u8], number: u64, emit: Emit<'_>) {
+        let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
+        if self.parts.concerns(raw) {
+            if let Some((whole, first)) = self.parts.feed(raw, number) {
+                self.line(&whole, (first, number), true, emit);
+            }
+            return;
+        }
+        loop {
+            match self.encoding.feed(raw, number, has_a_prefix) {
+                quoted_printable::Fed::Line(line, first) => return self.line(&line, (first, number), true, emit),
+                quoted_printable::Fed::Broken => return,
+                quoted_printable::Fed::Before(line, first) => self.line(&line, (first, first), true, emit),
+            }
+        }
+    }
+
+    /// One line outside any block, and where in the input it stood. `collect`: JSON may begin here that ends on a later
+    /// line.
+    fn line(&mut self, raw: &[u8], lines: (u64, u64), collect: bool, emit: Emit<'_>) {
         let line = &*self.clean(raw);
+        let (first, number) = lines;
         if self.continues_held(line, number) {
             return;
         }
@@ -152,23 +182,26 @@ impl Unwrapper {
             return;
         }
         if Export::begins(line) {
-            let mut export = Export::new(number);
+            let mut export = Export::new(first);
             export.push(line, number);
             self.block = Block::Export(export);
             return;
         }
-        if let Some(verbose) = Verbose::begin(line, number) {
+        if let Some(verbose) = Verbose::begin(line, first) {
             self.block = Block::Verbose(verbose);
             return;
         }
         let mut head = Head::default();
-        head.record.lines = (number, number);
+        head.record.lines = lines;
+        head.record.width = columns(line);
         match peel(line, &mut head, &mut self.habit) {
             Content::Text(text) => self.text(head, text, Some(column(line, text)), emit),
             Content::Kmsg(header) => {
                 self.release(emit);
                 self.after_kmsg = true;
-                self.fragments.push(header, (number, number), emit);
+                let header = header.map_body(|body| self.trimmed(body, &head));
+                self.note(header.record());
+                self.fragments.push(header, lines, emit);
             }
             Content::Json(start) => match json::parse(start).or_else(|| json::member(start)) {
                 Some(value) => self.value(&value, &head.record, 0, emit),
@@ -235,7 +268,7 @@ impl Unwrapper {
             Fed::Broken => {
                 let (unread, first) = collector.unread();
                 self.lines_after_all(unread, first, emit);
-                self.line(line, number, false, emit);
+                self.line(line, (number, number), false, emit);
             }
         }
     }
@@ -243,7 +276,7 @@ impl Unwrapper {
     /// Lines that looked like the beginning of an object, but were none.
     fn lines_after_all(&mut self, lines: &[u8], first: u64, emit: Emit<'_>) {
         for (line, number) in lines.strip_suffix(b"\n").unwrap_or(lines).split(|b| *b == b'\n').zip(first..) {
-            self.line(line, number, false, emit);
+            self.line(line, (number, number), false, emit);
         }
     }
 
@@ -290,7 +323,14 @@ impl Unwrapper {
     /// The end of peeling: what remains is the kernel's, or another program's, text. `column`: where it began in
     /// its line.
     fn text(&mut self, mut head: Head, text: &[u8], column: Option<(usize, usize)>, emit: Emit<'_>) {
-        let text = self.trimmed(text, &head);
+        let mut text = self.trimmed(text, &head);
+        if head.record.foreign
+            && !self.kernel_speaks
+            && let Some(quoted) = wrapper::relayed(text)
+        {
+            head.record.foreign = false;
+            text = quoted;
+        }
         if !head.record.prefixed && !head.record.foreign && markup::is_noise(text) {
             return;
         }
@@ -327,6 +367,7 @@ impl Unwrapper {
 
     /// Emits the record held and holds this one, if indented lines might continue it.
     fn hold(&mut self, record: Record, column: Option<(usize, usize)>, emit: Emit<'_>) {
+        self.note(&record);
         self.release(emit);
         match column.filter(|(bytes, _)| *bytes >= LEAST_COLUMN) {
             Some(column) => self.held = Some(Held { record, column }),
@@ -335,8 +376,13 @@ impl Unwrapper {
     }
 
     fn send(&mut self, record: Record, emit: Emit<'_>) {
+        self.note(&record);
         self.release(emit);
         emit(record);
+    }
+
+    const fn note(&mut self, record: &Record) {
+        self.kernel_speaks |= record.prefixed && !record.foreign;
     }
 
     fn release(&mut self, emit: Emit<'_>) {
@@ -349,8 +395,21 @@ impl Unwrapper {
 /// Where `text`, the end of `line`, begins: in bytes, and in characters for a terminal's columns.
 fn column(line: &[u8], text: &[u8]) -> (usize, usize) {
     let start = line.len().saturating_sub(text.len());
-    // Continuation bytes of UTF-8 take no column.
-    (start, scan::head(line, start).iter().filter(|b| **b & 0xc0 != 0x80).count())
+    (start, columns(scan::head(line, start)))
+}
+
+/// Whether something in the line says who wrote it, so that it is no rest of another line.
+fn has_a_prefix(line: &[u8]) -> bool {
+    let mut head = Head::default();
+    match peel(line, &mut head, &mut Habit::default()) {
+        Content::Kmsg(_) => true,
+        Content::Json(_) | Content::Text(_) => head.record.prefixed || head.record.foreign,
+    }
+}
+
+/// How many columns of a terminal a text takes. Continuation bytes of UTF-8 take none.
+fn columns(text: &[u8]) -> usize {
+    text.iter().filter(|b| **b & 0xc0 != 0x80).count()
 }
 
 /// Without a line end that somebody wrote out: `\r\n` as four characters, in JSON that was quoted twice.

@@ -3,7 +3,7 @@
 use super::bracket;
 use super::habit::Habit;
 use super::prefix::Head;
-use super::scan::{is_blank, next_word, number, skip_blanks, skip_one_blank, word};
+use super::scan::{fixed_number, is_blank, next_word, number, skip_blanks, skip_one_blank, word};
 use super::stamp::{self, Iso};
 use crate::time::When;
 
@@ -166,7 +166,17 @@ pub(super) fn dated_line<'a>(bytes: &'a [u8], head: &mut Head, _: &mut Habit) ->
     }
     head.time(&when);
     let text = skip_one_blank(rest.strip_prefix(b":").unwrap_or(rest));
+    let text = epoch_in_brackets(text, head).unwrap_or(text);
     Some(tagged(text, head, true).unwrap_or(text))
+}
+
+/// `[1618252188.123] `: what `logread -t` puts behind the date.
+fn epoch_in_brackets<'a>(bytes: &'a [u8], head: &mut Head) -> Option<&'a [u8]> {
+    let (seconds, rest) = fixed_number(bytes.strip_prefix(b"[")?, 10)?;
+    let (millis, rest) = fixed_number(rest.strip_prefix(b".")?, 3)?;
+    let wall = stamp::epoch(i128::from(seconds) * 1_000_000 + i128::from(millis) * 1000)?;
+    head.time(&When { wall: Some(wall), ..When::default() });
+    rest.strip_prefix(b"] ")
 }
 
 /// `Thu 2026-04-04 03:41:03 UTC`: journalctl `-o short-full`.

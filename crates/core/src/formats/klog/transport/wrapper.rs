@@ -83,6 +83,20 @@ pub(super) fn logcat<'a>(bytes: &'a [u8], head: &mut Head, _: &mut Habit) -> Opt
     Some(skip_one_blank(text.strip_prefix(b":")?))
 }
 
+/// `I1203 07:52:25.591 log_monitor.go:160] text`: node-problem-detector tells in its own log what it read in the kernel's.
+pub(super) fn relayed(text: &[u8]) -> Option<&[u8]> {
+    let (date, rest) = word(text);
+    if !matches!(date.first(), Some(b'I' | b'W' | b'E')) || date.len() != 5 {
+        return None;
+    }
+    let (_, rest) = stamp::clock(skip_blanks(rest))?;
+    let rest = skip_blanks(rest);
+    let rest = number(rest).map_or(rest, |(_, after)| skip_blanks(after));
+    let rest = rest.strip_prefix(b"log_monitor.go:")?;
+    let (_, rest) = number(rest)?;
+    rest.strip_prefix(b"] ")
+}
+
 /// So much of a line is searched for something unmistakable behind an unknown beginning.
 const LONGEST_LEAD: usize = 160;
 

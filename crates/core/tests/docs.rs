@@ -1,0 +1,92 @@
+//! Pages of the documentation that are made from the code, or held against it, so that a stale one fails.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic, also in its helpers")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the fence is for core itself: a test may read the pages and logs of the repository"
+)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use oomscope_core::case::Case;
+use oomscope_core::diagnosis::rules::RULES;
+use oomscope_core::diagnosis::{RULESET, diagnose};
+use oomscope_core::formats::klog::Scanner;
+use oomscope_core::incident::Incident;
+use oomscope_testkit::golden;
+use serde_json::Value;
+
+/// Objects whose keys are the kernel's own words, not names of the interface.
+const KEYS_OF_THE_KERNEL: [&str; 4] = ["memory_stat", "subtree_stat", "totals_bytes", "counters_bytes"];
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// docs/rules.md is the list of the rules: `UPDATE_GOLDEN=1` writes it.
+#[test]
+fn rules_page_is_the_list() {
+    let mut page = format!(
+        "<!-- generated from RULES in crates/core/src/diagnosis/rules/mod.rs: `make golden` writes this page -->\n\n\
+         # The rules\n\n\
+         Every rule is asked of every incident, in this order; that is also the order in which findings are told. A rule\n\
+         finds something, shows that it is not so (and is then silent), or cannot tell, which is reported as a gap with the\n\
+         reason. The name is the `rule` of a finding in `-o json`, and the file in which the rule explains itself.\n\n\
+         Version of the rule set: {RULESET}. `oomscope rules` prints the same list.\n\n\
+         | rule | what it tells |\n|---|---|\n"
+    );
+    for rule in RULES {
+        let name = rule.name;
+        writeln!(page, "| [`{name}`](../crates/core/src/diagnosis/rules/{name}.rs) | {} |", rule.about).unwrap();
+    }
+    golden::compare(repository().join("docs/rules.md"), &page);
+}
+
+/// docs/json.md names every field that cases of all kinds have.
+#[test]
+fn json_page_names_every_field() {
+    let page = std::fs::read_to_string(repository().join("docs/json.md")).unwrap();
+    let logs = ["crates/app/src/cli/demo/recorded-6.12.log", "crates/testkit/corpus/bench"];
+    let mut names = BTreeSet::new();
+    for log in logs.iter().flat_map(|path| logs_at(&repository().join(path))) {
+        for case in cases_of(&std::fs::read(log).unwrap()) {
+            names_of(&serde_json::to_value(case).unwrap(), &mut names);
+        }
+    }
+    assert!(names.len() > 80, "the logs gave cases: {names:?}");
+    let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/json.md does not name {missing:?}");
+}
+
+fn logs_at(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect()
+}
+
+fn cases_of(log: &[u8]) -> Vec<Case> {
+    let mut events = Vec::new();
+    let mut scanner = Scanner::new();
+    scanner.push(log, &mut |event| events.push(event));
+    scanner.finish(&mut |event| events.push(event));
+    let incidents = events.into_iter().map(|event| Incident::from_log(event, None));
+    incidents.map(|incident| (diagnose(&incident), incident)).map(|(d, i)| Case::new(i, d)).collect()
+}
+
+fn names_of(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                names.insert(name.clone());
+                if !KEYS_OF_THE_KERNEL.contains(&name.as_str()) {
+                    names_of(value, names);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| names_of(item, names)),
+        _ => {}
+    }
+}
