@@ -149,9 +149,12 @@ impl Joiner {
         let [cut, filled, by_width] = joins;
         let most = says.into_iter().max().unwrap_or_default();
         if most <= held.says.max(alone) {
-            return self.wrapped_at_its_end(held, next, alone, columns).map_or(Wrapped::No, Wrapped::Joined).or_perhaps(
-                held.open && alone == 0 && held.last().width >= NARROWEST && held.pieces.len() < MOST_PIECES,
-            );
+            return self
+                .wrapped_at_its_end(held, next, alone, columns)
+                .map_or(Wrapped::No, Wrapped::Joined)
+                .or_perhaps(
+                    held.open && alone == 0 && held.last().width >= NARROWEST && held.pieces.len() < MOST_PIECES,
+                );
         }
         let text = if says[0] == says[1] {
             let take_cut = if says[0] == most { self.prefers_cut(held, next) } else { true };
@@ -173,13 +176,7 @@ impl Joiner {
 
     /// A path, a list or a name ends where its line does, so that more of it makes it no more complete. Only what looks
     /// like the rest of it is taken.
-    fn wrapped_at_its_end(
-        &self,
-        held: &Held,
-        next: &Record,
-        alone: u32,
-        columns: Option<&Columns>,
-    ) -> Option<Record> {
+    fn wrapped_at_its_end(&self, held: &Held, next: &Record, alone: u32, columns: Option<&Columns>) -> Option<Record> {
         let width = held.record.width;
         if alone > 0 || !held.record.prefixed || held.says == 0 || held.record.text.ends_with(b" ") {
             return None;
@@ -187,7 +184,9 @@ impl Joiner {
         let certain = self.cut_at == Some(width);
         let one_word = !next.text.iter().any(u8::is_ascii_whitespace);
         let continues = match message::parse(&held.record.text) {
-            Some(Message::TaskInCgroup(_)) => one_word && (certain || width >= NARROWEST_TERMINAL && is_in_path(&next.text)),
+            Some(Message::TaskInCgroup(_)) => {
+                one_word && (certain || width >= NARROWEST_TERMINAL && is_in_path(&next.text))
+            }
             Some(Message::StatsFor(stats)) => {
                 let sizes = |text: &[u8]| text.ends_with(b"KB") || text.ends_with(b"KB ");
                 stats.inline.is_some() && sizes(&next.text) && width >= NARROWEST
@@ -203,8 +202,8 @@ impl Joiner {
     fn prefers_cut(&self, held: &Held, next: &Record) -> bool {
         let last = held.last();
         // No blank stands in the summary before the victim's name.
-        let in_summary = held.record.text.starts_with(b"oom-kill:")
-            && !held.record.text.windows(6).any(|w| w == b",task=");
+        let in_summary =
+            held.record.text.starts_with(b"oom-kill:") && !held.record.text.windows(6).any(|w| w == b",task=");
         let blank_is_there = last.text.ends_with(b" ") || next.text.starts_with(b" ") && !next.text.starts_with(b"  ");
         in_summary
             || blank_is_there
@@ -268,7 +267,11 @@ fn join(lines: &[&Record], is_cut: impl Fn(&Record) -> bool) -> Vec<u8> {
 /// What may stand in a cgroup's path, and has something that only ids and units have.
 fn is_in_path(text: &[u8]) -> bool {
     let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.' | b':' | b'\\' | b'@');
-    text.iter().all(allowed) && (text.contains(&b'/') || text.iter().filter(|b| b.is_ascii_digit()).count() > 3 || text.ends_with(b".slice") || text.ends_with(b".scope"))
+    text.iter().all(allowed)
+        && (text.contains(&b'/')
+            || text.iter().filter(|b| b.is_ascii_digit()).count() > 3
+            || text.ends_with(b".slice")
+            || text.ends_with(b".scope"))
 }
 
 /// Lines that somebody broke and indented came as one record with newlines. A name may have newlines as well: they go
@@ -353,12 +356,7 @@ fn concat(a: &[u8], between: &[u8], b: &[u8]) -> Vec<u8> {
 }
 
 fn merge(first: &Record, next: &Record, text: Vec<u8>) -> Record {
-    Record {
-        text,
-        lines: (first.lines.0, next.lines.1.max(first.lines.1)),
-        width: next.width,
-        ..first.clone()
-    }
+    Record { text, lines: (first.lines.0, next.lines.1.max(first.lines.1)), width: next.width, ..first.clone() }
 }
 
 /// True for text that is a message of a report by itself.
