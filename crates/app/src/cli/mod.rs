@@ -36,14 +36,15 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     #[command(after_help = EXIT_CODES, after_long_help = explain::AFTER_LONG_HELP)]
     Explain(explain::Args),
-    #[command(after_help = EXIT_CODES)]
     Demo(demo::Args),
     /// List the diagnosis rules and what each one looks at
+    #[command(after_help = PLAIN_EXIT_CODES)]
     Rules,
     /// Print a completion script for a shell
     ///
     /// bash: `oomscope completions bash > /etc/bash_completion.d/oomscope`; zsh: into a folder of $fpath as `_oomscope`; fish:
     /// `~/.config/fish/completions/oomscope.fish`.
+    #[command(after_help = PLAIN_EXIT_CODES)]
     Completions {
         /// The shell to print it for
         shell: clap_complete::Shell,
@@ -82,6 +83,12 @@ Exit codes:
   0  at least one OOM event was explained
   1  no OOM event was found (what was read is said on standard error)
   2  an input could not be read, or the command line was wrong";
+
+/// Of the verbs that read nothing.
+pub(crate) const PLAIN_EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  2  the command line was wrong, or standard output could not be written";
 
 /// `--color`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

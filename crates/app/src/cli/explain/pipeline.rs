@@ -302,6 +302,7 @@ impl Pipeline {
         if self.ids.len() >= MOST_IDS {
             self.ids.clear();
         }
-        self.files > 1 && !self.ids.insert(case.id.clone())
+        // Those of the first file are remembered too.
+        !self.ids.insert(case.id.clone()) && self.files > 1
     }
 }

@@ -1,0 +1,10 @@
+//! The built program, as people and scripts use it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic, also in its helpers")]
+
+mod demo;
+mod filters;
+mod inputs;
+mod output;
+mod run;
+mod streams;
