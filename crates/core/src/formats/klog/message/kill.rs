@@ -64,7 +64,8 @@ pub(super) fn oom_kill(text: &[u8]) -> Option<OomKill<'_>> {
         .or_else(|| take(",mems_allowed=", ",task_memcg="))
         .or_else(|| take(",mems_allowed=", ",task="));
     kill.global_oom = rest.find(",global_oom").is_some_and(|at| !rest[..at].contains_str(",oom_memcg="));
-    kill.oom_memcg = take(",oom_memcg=", ",task_memcg=");
+    // A shortened copy leaves the victim's cgroup out.
+    kill.oom_memcg = take(",oom_memcg=", ",task_memcg=").or_else(|| take(",oom_memcg=", ",task="));
     kill.task_memcg = take(",task_memcg=", ",task=");
     Some(kill)
 }
@@ -180,7 +181,11 @@ pub(super) fn killed(text: &[u8]) -> Option<Killed<'_>> {
         .filter(|(_, rest)| !rest.contains_str(", ve="))?;
     let (pid, rest) = narrow(rest)?;
     // RHEL 6: `8525, UID 48, (httpd) total-vm:…`; Linux-VServer: `8525:#7, UID 48, (httpd)`
-    let opening = if rest.starts_with(b" (") { 2 } else { rest.find(", (").filter(|at| *at < 32)? + 3 };
+    // A copy without the blanks: `9423, UID 27,(mysqld)`.
+    let opening = match rest {
+        [b' ', b'(', ..] => 2,
+        _ => [", (", ",("].iter().find_map(|o| rest.find(o).filter(|at| *at < 32).map(|at| at + o.len()))?,
+    };
     let (uid_before_name, named) = rest.split_at(opening);
     let end = tail_of_name(named);
     let (comm, tail) = match end {

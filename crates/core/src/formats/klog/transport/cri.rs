@@ -83,7 +83,10 @@ mod tests {
         let head = "2024-01-01T00:00:00.123456789Z stdout ";
         assert_eq!(parts.feed(format!("{head}P [1.0] ab").as_bytes(), 1), None);
         assert_eq!(parts.feed(format!("{head}P cd").as_bytes(), 2), None);
-        assert_eq!(parts.feed(format!("{head}F ef").as_bytes(), 3), Some((format!("{head}F [1.0] abcdef").into_bytes(), 1)));
+        assert_eq!(
+            parts.feed(format!("{head}F ef").as_bytes(), 3),
+            Some((format!("{head}F [1.0] abcdef").into_bytes(), 1))
+        );
         assert!(!parts.concerns(format!("{head}F x").as_bytes()));
     }
 }

@@ -76,9 +76,8 @@ fn is_well_formed(line: &[u8]) -> bool {
 }
 
 fn escaped_byte(digits: &[u8]) -> Option<u8> {
-    let digit = |at: usize| {
-        digits.get(at).filter(|d| !d.is_ascii_lowercase()).and_then(|d| char::from(*d).to_digit(16))
-    };
+    let digit =
+        |at: usize| digits.get(at).filter(|d| !d.is_ascii_lowercase()).and_then(|d| char::from(*d).to_digit(16));
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
