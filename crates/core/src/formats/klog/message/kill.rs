@@ -65,7 +65,8 @@ pub(super) fn oom_kill(text: &[u8]) -> Option<OomKill<'_>> {
         .or_else(|| take(",mems_allowed=", ",task_memcg="))
         .or_else(|| take(",mems_allowed=", ",task="));
     kill.global_oom = rest.find(",global_oom").is_some_and(|at| !rest[..at].contains_str(",oom_memcg="));
-    kill.oom_memcg = take(",oom_memcg=", ",task_memcg=");
+    // A shortened copy leaves the victim's cgroup out.
+    kill.oom_memcg = take(",oom_memcg=", ",task_memcg=").or_else(|| take(",oom_memcg=", ",task="));
     kill.task_memcg = take(",task_memcg=", ",task=");
     Some(kill)
 }
