@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            cli::complain(&format!("{error:#}"));
+            cli::complain(&cli::in_words(&error));
             cli::Outcome::CannotRead.into()
         }
     }

@@ -7,21 +7,21 @@ mod skim;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 
 use oomscope_core::case::Case;
 
 use super::filter::{Filter, Match, Since};
 use super::output::Printer;
-use super::{Colour, EXIT_CODES, Format, Outcome, When, complain};
+use super::{Colour, Format, Outcome, When, complain, counted, in_words};
 use pipeline::Pipeline;
 
 /// Explain the OOM kills in kernel logs
 ///
 /// Reads dmesg, /dev/kmsg, journalctl, syslog, serial consoles, JSON log lines and text that somebody pasted, compressed or
-/// not, and recognises by itself which it is. Without a FILE it reads this machine's own kernel log. A case is printed as
-/// soon as it is complete, so `dmesg -w | oomscope explain` works.
+/// not, and recognises by itself which it is. Without a FILE it reads what is piped in, else this machine's own kernel log. A
+/// case is printed as soon as it is complete, so `dmesg -w | oomscope explain` works.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXIT_CODES, after_long_help = AFTER_LONG_HELP)]
 pub(crate) struct Args {
     /// Logs to read (`-` for standard input; patterns are expanded; .gz .xz .zst .bz2 too)
     #[arg(value_name = "FILE")]
@@ -31,19 +31,19 @@ pub(crate) struct Args {
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
 
-    /// Also print the log lines that each verdict rests on
+    /// Also print the log lines that each verdict rests on (JSON always has them)
     #[arg(short, long)]
     evidence: bool,
 
     /// Only the last N cases
     #[arg(long, value_name = "N")]
-    last: Option<usize>,
+    last: Option<NonZeroUsize>,
 
-    /// Only cases since a date or for an age (2026-04-04, 2026-04-04T03:41:03Z, 15m, "3 days")
+    /// Only cases since a date or an age (2026-04-04, 2026-04-04T03:41:03Z, 15m, "3 days"); those without a date are kept
     #[arg(long, value_name = "TIME", value_parser = Since::parse_now)]
     since: Option<Since>,
 
-    /// Only cases of a pod: its name, its uid or the beginning of it, or any part of the cgroup path
+    /// Only cases of a pod: its uid or the beginning of it, or any part of a cgroup path
     #[arg(long, value_name = "POD")]
     pod: Option<String>,
 
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     color: When,
 }
 
-const AFTER_LONG_HELP: &str = "\
+pub(super) const AFTER_LONG_HELP: &str = "\
 Examples:
   oomscope explain                                  this machine's kernel log
   oomscope explain /var/log/kern.log*               rotated logs, oldest first
@@ -73,7 +73,14 @@ Exit codes:
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let filter = Filter { since: args.since, pod: args.pod.clone(), victim: args.victim.clone() };
     let printer = Printer::new(args.output, Colour::options(args.color, args.evidence));
-    let mut shown = Shown { filter, printer, last: args.last, kept: VecDeque::new(), found: 0, of_unknown_time: 0 };
+    let mut shown = Shown {
+        filter,
+        printer,
+        last: args.last.map(NonZeroUsize::get),
+        kept: VecDeque::new(),
+        found: 0,
+        of_unknown_time: 0,
+    };
     let mut pipeline = Pipeline::new();
     let mut failed = false;
     for input in input::inputs(&args.files) {
@@ -81,7 +88,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             if super::is_broken_pipe(&error) {
                 return Err(error);
             }
-            complain(&format!("{error:#}"));
+            complain(&in_words(&error));
             failed = true;
         }
     }
@@ -93,10 +100,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 /// The exit code, and a word on standard error where nothing was printed.
 fn conclude(shown: &Shown, pipeline: &Pipeline, failed: bool) -> Outcome {
     if shown.of_unknown_time > 0 {
-        complain(&format!("--since: {} cases carry no date and were kept", shown.of_unknown_time));
+        complain(&format!("--since: kept {} without a date", counted(shown.of_unknown_time, "case")));
     }
     if pipeline.duplicates() > 0 {
-        complain(&format!("{} events stood in more than one file and are shown once", pipeline.duplicates()));
+        complain(&format!("left out {} that an earlier file had too", counted(pipeline.duplicates(), "event")));
     }
     match (failed, shown.printer.printed(), shown.found) {
         (true, ..) => Outcome::CannotRead,
@@ -105,7 +112,7 @@ fn conclude(shown: &Shown, pipeline: &Pipeline, failed: bool) -> Outcome {
             Outcome::NothingFound
         }
         (false, 0, found) => {
-            complain(&format!("{found} OOM events found, none of them matches"));
+            complain(&format!("{} found, and none matches", counted(found, "OOM event")));
             Outcome::NothingFound
         }
         _ => Outcome::Explained,

@@ -25,7 +25,7 @@ const STYLES: Styles = Styles::styled()
 /// oomscope answers from the kernel's own evidence: which killer at which level, who asked for the memory, who was killed and
 /// why that one, where the memory went, and what stops it tomorrow.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, styles = STYLES, arg_required_else_help = true, max_term_width = 100)]
+#[command(version, styles = STYLES, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -34,14 +34,17 @@ pub(crate) struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Explain the OOM kills in kernel logs
+    #[command(after_help = EXIT_CODES, after_long_help = explain::AFTER_LONG_HELP)]
     Explain(explain::Args),
-    /// Cause a real OOM kill in a scratch cgroup of this machine, and explain it
+    #[command(after_help = EXIT_CODES)]
     Demo(demo::Args),
     /// List the diagnosis rules and what each one looks at
     #[command(after_help = PLAIN_EXIT_CODES)]
     Rules,
     /// Print a completion script for a shell
+    ///
+    /// bash: `oomscope completions bash > /etc/bash_completion.d/oomscope`; zsh: into a folder of $fpath as `_oomscope`; fish:
+    /// `~/.config/fish/completions/oomscope.fish`.
     #[command(after_help = PLAIN_EXIT_CODES)]
     Completions {
         /// The shell to print it for
@@ -113,6 +116,26 @@ pub(crate) fn complain(message: &str) {
     for line in message.lines() {
         let _ = writeln!(std::io::stderr().lock(), "oomscope: {}", oomscope_core::text::escape(line.as_bytes()));
     }
+}
+
+/// An error with its causes, each said once: some already name the one below them.
+pub(crate) fn in_words(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if words.is_empty() {
+            words = cause;
+        } else if !words.contains(&cause) {
+            words.push_str(": ");
+            words.push_str(&cause);
+        }
+    }
+    words
+}
+
+/// `1 case`, `2 cases`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The reader of our output went away (`| head`): nothing to complain about.

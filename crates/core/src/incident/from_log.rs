@@ -15,7 +15,10 @@ impl Incident {
         if at.is_unknown() {
             gaps.push(Gap::new("time", "the log's lines carry no time stamp that could be read"));
         } else if at.wall.is_none() && at.wall_local.is_none() {
-            gaps.push(Gap::new("date and time of day", "the log's lines carry only the time since boot"));
+            gaps.push(Gap::new(
+                "date and time of day",
+                "the log's lines carry the time since boot, and no date with a year",
+            ));
         }
         Self {
             at,

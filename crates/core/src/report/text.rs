@@ -14,6 +14,9 @@ const LINES_OF_PART: usize = 12;
 /// Gaps shown.
 const GAPS: usize = 20;
 
+/// Bytes of wanted things listed before one reason.
+const GAP_WIDTH: usize = 400;
+
 /// How a report for a terminal looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextOptions {
@@ -133,12 +136,17 @@ fn citation(page: &Page, case: &Case, cited: &[EvidenceId]) -> String {
     format!(" [{word} {}]", ranges.iter().map(range).collect::<Vec<_>>().join(", "))
 }
 
-/// Every gap of the incident and of the diagnosis, each once.
-pub(super) fn all_gaps(case: &Case) -> Vec<&Gap> {
-    let mut gaps: Vec<&Gap> = Vec::new();
+/// Every gap of the incident and of the diagnosis; those with the same reason as one.
+pub(super) fn all_gaps(case: &Case) -> Vec<Gap> {
+    let mut gaps: Vec<Gap> = Vec::new();
     for gap in case.incident.gaps.iter().chain(&case.diagnosis.gaps) {
-        if !gaps.contains(&gap) {
-            gaps.push(gap);
+        match gaps.iter_mut().find(|known| known.why == gap.why) {
+            Some(known) if known.wanted.contains(&gap.wanted) || known.wanted.len() > GAP_WIDTH => {}
+            Some(known) => {
+                known.wanted.push_str("; ");
+                known.wanted.push_str(&gap.wanted);
+            }
+            None => gaps.push(gap.clone()),
         }
         // One more than is shown tells that there are more; a damaged log can have thousands.
         if gaps.len() > GAPS {

@@ -5,7 +5,7 @@ use super::style::Role;
 use super::table::{self, Row, Shrink};
 use super::words;
 use crate::case::Case;
-use crate::evidence::{KernelReport, Trigger, Victim};
+use crate::evidence::{KernelReport, Scope, Trigger, Victim};
 use crate::incident::Origin;
 use crate::incident::history::Recurrence;
 use crate::incident::identity::Identity;
@@ -204,7 +204,11 @@ fn again(page: &mut Page, case: &Case, recurrence: &Recurrence) {
     if earlier == 0 {
         return;
     }
-    let of_what = if recurrence.same_pod > recurrence.same_cgroup { "this pod" } else { "this cgroup" };
+    let of_what = match case.incident.report().scope {
+        Some(Scope::Global) => "this machine",
+        _ if recurrence.same_pod > recurrence.same_cgroup => "this pod",
+        _ => "this cgroup",
+    };
     let since = case.incident.at.boot_us.zip(recurrence.previous_at).and_then(|(now, then)| now.0.checked_sub(then.0));
     let since = since.map(|us| format!("{} after the one before", words::duration(us)));
     let nth = format!("kill number {} of {of_what} in this log", u64::from(earlier) + 1);

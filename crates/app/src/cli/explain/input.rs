@@ -18,9 +18,19 @@ pub(super) enum Input {
 /// In the order in which they are to be read.
 pub(super) fn inputs(arguments: &[OsString]) -> Vec<Input> {
     if arguments.is_empty() {
-        return vec![Input::OwnKernel];
+        return vec![if is_piped_in() { Input::File(PathBuf::from("-")) } else { Input::OwnKernel }];
     }
-    log_file::expand(arguments).into_iter().map(|path| path.map_or_else(Input::Unusable, Input::File)).collect()
+    let input = |path: PathBuf| if path == Path::new("/dev/kmsg") { Input::OwnKernel } else { Input::File(path) };
+    log_file::expand(arguments).into_iter().map(|path| path.map_or_else(Input::Unusable, input)).collect()
+}
+
+/// True when somebody gave us text: `dmesg | oomscope explain`, `oomscope explain < kern.log`. A terminal, /dev/null and
+/// sockets (ssh) are no text.
+fn is_piped_in() -> bool {
+    rustix::fs::fstat(std::io::stdin()).is_ok_and(|stat| {
+        let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
+        kind.is_fifo() || kind.is_file()
+    })
 }
 
 /// True for an input that may pause for long and go on: a pipe, a terminal, a device.

@@ -17,11 +17,14 @@ use super::chunks::{Chunks, Next};
 use super::input::{self, Input};
 use super::skim::{self, Skim};
 use crate::cases::{CaseMaker, LogOrigin, ThisBoot};
-use crate::cli::complain;
+use crate::cli::{complain, counted, in_words};
 use crate::progress::Progress;
 
 /// A live input that pauses this long has said what it had to say of a kill.
 const IDLE: Duration = Duration::from_millis(200);
+
+/// A pipe that brought nothing for this long may not be what the user thinks it is.
+const SILENCE_MS: u64 = 3000;
 
 /// Smaller files are read before a second thread has begun.
 const WORTH_SKIMMING: u64 = 4 * skim::STRETCH;
@@ -63,10 +66,13 @@ impl Pipeline {
     /// For "no OOM event found: …".
     pub(super) fn what_was_read(&self) -> String {
         let Tally { bytes, lines, kernel_records, .. } = self.tally;
-        let files = if self.files == 1 { "1 log".to_owned() } else { format!("{} logs", self.files) };
+        let files = counted(self.files, "log");
+        if bytes == 0 {
+            return format!("{files} read, and nothing in it");
+        }
         let size = oomscope_core::units::Bytes(bytes);
         let kernel = if kernel_records > 0 { "" } else { "; no line was recognised as the kernel's" };
-        format!("{files} read, {lines} lines, {size}{kernel}")
+        format!("{files} read, {}, {size}{kernel}", counted(lines, "line"))
     }
 
     /// Reads one input to its end.
@@ -150,6 +156,7 @@ impl Pipeline {
         let mut progress = Progress::new(input::display_name(&input), size);
         let mut chunks = Chunks::of(input)?;
         let mut quiet_since = Instant::now();
+        let mut told = false;
         loop {
             let Some(log) = self.open.as_mut() else { return Ok(()) };
             let mut events = Vec::new();
@@ -162,6 +169,12 @@ impl Pipeline {
                 }
                 Next::Pause => {
                     let waited = u64::try_from(quiet_since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    if log.scanner.tally().bytes == 0 && waited >= SILENCE_MS && !told {
+                        complain(
+                            "nothing came through the pipe yet; for this machine's own log: oomscope explain /dev/kmsg",
+                        );
+                        told = true;
+                    }
                     log.scanner.idle(waited, &mut |event| events.push(event));
                 }
                 Next::Failed(error) => return self.broke_off(error),
@@ -236,7 +249,7 @@ impl Pipeline {
         if let Some(log) = self.open.as_mut() {
             let name = log.origin.file.as_deref().unwrap_or("standard input");
             let after = log.scanner.line();
-            log.origin.gap = Some(Gap::new(format!("the rest of {name} from line {after} on"), format!("{error:#}")));
+            log.origin.gap = Some(Gap::new(format!("the rest of {name} from line {after} on"), in_words(&error)));
         }
         Err(error)
     }
