@@ -65,6 +65,8 @@ impl Assembler {
 
     /// Takes the next record and hands on the events that it ends.
     pub fn push(&mut self, record: Record, out: &mut dyn FnMut(LogEvent)) {
+        // Before any is left out or joined with another: they count, too.
+        self.note_lost_records(&record);
         if record.foreign {
             return;
         }
@@ -114,7 +116,6 @@ impl Assembler {
         if self.recent.is_repetition_of_last(record) {
             return;
         }
-        self.note_lost_records(record);
         let found = self.split_and_read(record, out);
         self.since_part = if found { 0 } else { self.since_part.saturating_add(1) };
         if self.since_part == LINGER_RECORDS && self.draft.as_ref().is_some_and(Draft::is_over) {
