@@ -86,8 +86,8 @@ proptest! {
     fn any_bytes_are_read(fragments in prop::collection::vec(fragment(), 0..60)) {
         for case in explain(&fragments.concat()) {
             prop_assert!(is_one_json_object(&case));
-            text::render(&case, &TextOptions { evidence: true, ..TextOptions::default() });
-            markdown::render(&case);
+            let _ = text::render(&case, &TextOptions { evidence: true, ..TextOptions::default() });
+            let _ = markdown::render(&case);
         }
     }
 

@@ -207,9 +207,14 @@ fn personal(facts: &Facts<'_>, victim: &Victim) -> String {
         );
     }
     let (anon, dead) = (victim.anon_bytes.filter(|a| a.0 > 0), verb(victim));
+    let other_trigger = facts
+        .trigger()
+        .filter(|trigger| facts.is_cgroup_kill() && rules::another_process(facts, trigger, victim) == Some(true));
+    // Only who asked for more is known to have grown.
+    let grew_to = if other_trigger.is_some() { "held" } else { "grew to" };
     let grew = match (anon, facts.limit()) {
         (Some(anon), Some(limit)) if anon.share_of(limit) >= 0.5 => {
-            format!("{name} grew to {anon} of anonymous memory and was {dead}")
+            format!("{name} {grew_to} {anon} of anonymous memory and was {dead}")
         }
         _ => match victim.shmem_bytes {
             Some(shared) if shared > anon.unwrap_or_default() => {
@@ -218,11 +223,9 @@ fn personal(facts: &Facts<'_>, victim: &Victim) -> String {
             _ => format!("{name}{} was {dead}", held(facts, victim)),
         },
     };
-    match facts.trigger().filter(|_| facts.is_cgroup_kill()) {
-        Some(trigger) if rules::another_process(facts, trigger, victim) == Some(true) => {
-            format!("{grew}, when {} asked for more", words::trigger(trigger, &facts.report.tasks))
-        }
-        _ => grew,
+    match other_trigger {
+        Some(trigger) => format!("{grew}, when {} asked for more", words::trigger(trigger, &facts.report.tasks)),
+        None => grew,
     }
 }
 

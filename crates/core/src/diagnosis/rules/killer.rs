@@ -74,6 +74,9 @@ fn check(facts: &Facts<'_>) -> Answer {
 }
 
 fn pod(facts: &Facts<'_>) -> Found {
+    let victim = facts.report.victims.first();
+    let another =
+        facts.trigger().zip(victim).and_then(|(trigger, victim)| super::another_process(facts, trigger, victim));
     Found::that(
         "The pod's limit was reached",
         format!(
@@ -85,7 +88,7 @@ fn pod(facts: &Facts<'_>) -> Found {
         NAMED,
     )
     .advise(
-        Rank::Probe,
+        if another == Some(true) { Rank::Cause } else { Rank::Probe },
         "Find out which container of the pod grew",
         "The pod's limit is the sum of its containers' limits; the one that grew is not necessarily the one that was killed.",
         Some("kubectl top pod <pod> --containers".to_owned()),
