@@ -82,6 +82,28 @@ fn said(case: &Case) -> String {
     format!("{verdict:#?}\n{report:#?}")
 }
 
+/// Where the numbers of the records have no gap, none is said to be missing: not those of other writers in between, not those
+/// that continue one before them.
+#[test]
+fn no_record_is_missed_that_is_there() {
+    for scenario in all_scenarios("no_record_is_missed_that_is_there") {
+        let Some(kmsg) = scenario.kmsg() else { continue };
+        let numbers: Vec<u64> = kmsg.split(|b| *b == b'\n').filter_map(sequence_number).collect();
+        if numbers.windows(2).all(|pair| pair[1] == pair[0] + 1) {
+            for case in explain(&kmsg) {
+                assert_eq!(case.incident.report().extent.records_lost, 0, "{} {}", scenario.id(), case.id);
+            }
+        }
+    }
+}
+
+/// The second field of `6,404,4641338,-;text`.
+fn sequence_number(line: &[u8]) -> Option<u64> {
+    let head = std::str::from_utf8(line.split(|b| *b == b';').next()?).ok()?;
+    let fields: Vec<&str> = head.split(',').collect();
+    if fields.len() == 4 { fields[1].parse().ok() } else { None }
+}
+
 /// What people paste is read as well: damaged, wrapped, quoted, recoded, of any kernel and distribution.
 #[test]
 fn public_logs_are_read_right() {

@@ -41,47 +41,11 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         &["scope"],
         "OpenVZ: the limit of a container, counted by a beancounter, not by a memory cgroup",
     ),
-    fault("011-btrfs-quoted-printable-order3", &["trigger.oom_score_adj", "gfp_mask"], "quoted-printable"),
     fault(
         "065-process-api-reflowed-oom-kill-line",
-        &[
-            "limit_cgroup",
-            "victims.comm",
-            "victims.uid",
-            "victims.total_vm",
-            "victims.anon",
-            "victims.file",
-            "victims.shmem",
-            "victims.pgtables",
-        ],
+        &["limit_cgroup", "victims.uid"],
         "reflowed by hand, with blanks after the commas",
     ),
-    fault(
-        "082-truenas-cpu0kvm-quoted-printable-wrapped",
-        &["trigger.oom_score_adj", "gfp_mask", "order"],
-        "quoted-printable",
-    ),
-    fault("008-terminal-wrapped-cut-head-file-cache", &["limit_cgroup"], "wrapped at the terminal's edge"),
-    fault(
-        "015-thousands-separators-wrapped-rows",
-        &["victims.total_vm", "victims.anon"],
-        "numbers with thousands separators",
-    ),
-    fault(
-        "026-mail-quoted-printable-soft-breaks",
-        &["constraint", "limit_cgroup", "victim_cgroup", "victims"],
-        "quoted-printable",
-    ),
-    fault(
-        "032-kmsg-record-broken-at-commas",
-        &["limit_cgroup", "victim_cgroup"],
-        "one record a field, broken at the commas",
-    ),
-    fault("034-kmsg-quoted-string-list", &["victims"], "a list of quoted strings"),
-    fault("055-wrapped-inside-pod-uid", &["limit_cgroup"], "wrapped inside the uid"),
-    fault("063-rsyslog-hash012-joined-event", &["events"], "node-problem-detector: two kill lines joined by #012"),
-    fault("075-terminal-80-columns", &["constraint", "victim_cgroup", "victims"], "wrapped at 80 columns"),
-    fault("076-terminal-120-columns", &["limit_cgroup", "victim_cgroup"], "wrapped at 120 columns"),
 ];
 
 const fn both(file: &'static str, fields: &'static [&'static str], why: &'static str) -> Exception {

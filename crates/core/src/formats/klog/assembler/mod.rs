@@ -54,6 +54,15 @@ pub struct Assembler {
     recent: Recent,
     since_part: u32,
     last_seq: Option<u64>,
+    missing: Option<Missing>,
+}
+
+/// Records that did not arrive.
+#[derive(Debug)]
+struct Missing {
+    /// The first record after the first of them.
+    before: u64,
+    count: u64,
 }
 
 impl Assembler {
@@ -65,6 +74,7 @@ impl Assembler {
 
     /// Takes the next record and hands on the events that it ends.
     pub fn push(&mut self, record: Record, out: &mut dyn FnMut(LogEvent)) {
+        self.note_lost_records(&record);
         if record.foreign {
             return;
         }
@@ -114,7 +124,7 @@ impl Assembler {
         if self.recent.is_repetition_of_last(record) {
             return;
         }
-        self.note_lost_records(record);
+        self.charge_lost_records(record);
         let found = self.split_and_read(record, out);
         self.since_part = if found { 0 } else { self.since_part.saturating_add(1) };
         if self.since_part == LINGER_RECORDS && self.draft.as_ref().is_some_and(Draft::is_over) {
@@ -122,15 +132,24 @@ impl Assembler {
         }
     }
 
+    /// Compares sequence numbers as records arrive: those of other writers, and those that are joined with the one before,
+    /// are not missing.
     fn note_lost_records(&mut self, record: &Record) {
         let Some(seq) = record.seq else { return };
-        if let (Some(last), Some(draft)) = (self.last_seq, self.draft.as_mut())
-            && seq > last + 1
-            && !draft.is_over()
-        {
-            draft.report.extent.records_lost = draft.report.extent.records_lost.saturating_add(seq - last - 1);
+        if let Some(last) = self.last_seq.filter(|last| seq > last + 1) {
+            let missing = self.missing.get_or_insert(Missing { before: seq, count: 0 });
+            missing.count = missing.count.saturating_add(seq - last - 1);
         }
         self.last_seq = Some(seq);
+    }
+
+    /// What is missing before this record is missing in the report that is open, not in one that was still held back.
+    fn charge_lost_records(&mut self, record: &Record) {
+        let came_before = |missing: &Missing| record.seq.is_some_and(|seq| seq >= missing.before);
+        let Some(missing) = self.missing.take_if(|missing| came_before(missing)) else { return };
+        if let Some(draft) = self.draft.as_mut().filter(|draft| !draft.is_over()) {
+            draft.report.extent.records_lost = draft.report.extent.records_lost.saturating_add(missing.count);
+        }
     }
 
     /// A record is one message; but statistics and Mem-Info came as one record of many lines (before 6.x), and
