@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 /// When one cannot be read.
 #[must_use]
 pub fn kmsg_samples() -> Vec<(String, Vec<u8>)> {
-    let files = entries(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/kernel"));
+    let files = entries(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/kmsg"));
     files.iter().map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), read(path))).collect()
 }
 

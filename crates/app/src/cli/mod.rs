@@ -36,6 +36,7 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     #[command(after_help = EXIT_CODES, after_long_help = explain::AFTER_LONG_HELP)]
     Explain(explain::Args),
+    #[command(after_help = demo::EXIT_CODES)]
     Demo(demo::Args),
     /// List the diagnosis rules and what each one looks at
     #[command(after_help = PLAIN_EXIT_CODES)]

@@ -41,11 +41,6 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         &["scope"],
         "OpenVZ: the limit of a container, counted by a beancounter, not by a memory cgroup",
     ),
-    fault(
-        "065-process-api-reflowed-oom-kill-line",
-        &["limit_cgroup", "victims.uid"],
-        "reflowed by hand, with blanks after the commas",
-    ),
 ];
 
 const fn both(file: &'static str, fields: &'static [&'static str], why: &'static str) -> Exception {
