@@ -39,7 +39,7 @@ fn log(name: &str) -> Vec<u8> {
 const STORIES: &[(&str, Killer, &str, &str)] = &[
     ("6.12-v2-a", ContainerLimit, "Container limit of 48 MiB reached: java (pid 193) grew to 47.8 MiB of anonymous memory and was killed.", "runtime"),
     ("5.10-v1-b", ContainerLimit, "Container limit of 40 MiB reached: node (pid 158) grew to 37.5 MiB of anonymous memory and was killed.", "survivors"),
-    ("6.1-v2-c", PodLimit, "Pod limit of 64 MiB reached: java (pid 145) grew to 39.9 MiB of anonymous memory and was killed, when log-shipper (pid 146) asked for more.", "trigger_victim"),
+    ("6.1-v2-c", PodLimit, "Pod limit of 64 MiB reached: java (pid 145) held 39.9 MiB of anonymous memory and was killed, when log-shipper (pid 146) asked for more.", "trigger_victim"),
     ("6.12-v2-d", ContainerLimit, "Container limit of 48 MiB reached: php-fpm (pid 181) with 31.8 MiB and 3 other processes were killed together, because the cgroup is set to die as one, except 1 process that is exempt.", "group_kill"),
     ("6.1-v1-e", Node, "The machine ran out of memory: batch-job (pid 236) with 11.5 MiB was killed first for its oom_score_adj of 1000, though python3 (pid 237) is larger with 108.2 MiB.", "watermarks"),
     ("6.12-v2-f", ContainerLimit, "Container limit of 48 MiB reached: 37.1 MiB of tmpfs files that no process maps fill it, and app (pid 188), which held only 10.8 MiB, was killed for them.", "tmpfs"),

@@ -41,12 +41,18 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// A kill recorded on Linux 6.12 (cgroup v2) in a virtual machine.
 const RECORDED: &str = include_str!("demo/recorded-6.12.log");
 
+const DEMO_EXIT_CODES: &str = "\
+Exit codes:
+  0  a kill was explained, real or recorded (standard error says which)
+  2  the command line was wrong, or standard output could not be written";
+
 /// Cause a real OOM kill in a scratch cgroup of this machine, and explain it
 ///
 /// As root: makes a cgroup limited to 50 MiB, runs itself in it until it has used 100 MiB, follows the kernel log, prints the
 /// case, and removes the cgroup. Nothing else on the machine is touched. Where that is not possible it says why and
 /// explains a recorded kill.
 #[derive(Debug, clap::Args)]
+#[command(after_help = DEMO_EXIT_CODES)]
 pub(crate) struct Args {
     /// How to print the case
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
