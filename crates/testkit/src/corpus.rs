@@ -23,6 +23,17 @@ pub use public::{PublicLog, PublicReport, PublicTruth, PublicVictim, public_logs
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
+/// A few whole /dev/kmsg recordings of the repository's own, by name: `6.12-v2-b`. Always there.
+///
+/// # Panics
+///
+/// When one cannot be read.
+#[must_use]
+pub fn kmsg_samples() -> Vec<(String, Vec<u8>)> {
+    let files = entries(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/kernel"));
+    files.iter().map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), read(path))).collect()
+}
+
 /// The folder that has `kernel/` and `public/`, if there is one.
 #[must_use]
 pub fn shared_root() -> Option<PathBuf> {

@@ -3,5 +3,6 @@
 pub mod corpus;
 mod explain;
 pub mod golden;
+pub mod render;
 
 pub use explain::{explain, explain_in_chunks};

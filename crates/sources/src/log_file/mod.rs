@@ -11,7 +11,8 @@ mod rotation;
 mod tests;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +57,10 @@ pub struct LogInput {
 /// [`Error::Read`] where not even the first bytes could be read.
 pub fn open(path: &Path) -> Result<LogInput, Error> {
     if path == Path::new("-") {
-        return LogInput::from_reader(None, io::stdin());
+        return match stdin_as_file() {
+            Some(file) => LogInput::from_file(None, file),
+            None => LogInput::from_reader(None, io::stdin()),
+        };
     }
     let name = path.to_string_lossy().into_owned();
     if path.is_dir() {
@@ -65,13 +69,24 @@ pub fn open(path: &Path) -> Result<LogInput, Error> {
     let file = File::open(path).map_err(|source| Error::Open { name: name.clone(), source })?;
     // Only a hint to read ahead; pipes have no use for it and say so.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
-    let again = file.metadata().is_ok_and(|metadata| metadata.is_file()).then(|| file.try_clone().ok()).flatten();
-    let mut input = LogInput::from_reader(Some(name), file)?;
-    input.plain = again.filter(|_| input.is_plain);
-    Ok(input)
+    LogInput::from_file(Some(name), file)
+}
+
+/// Standard input where it is a file that nobody has read from (`< kern.log`).
+fn stdin_as_file() -> Option<File> {
+    let mut file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
+    let untouched = file.metadata().ok()?.is_file() && file.stream_position().ok()? == 0;
+    untouched.then_some(file)
 }
 
 impl LogInput {
+    fn from_file(name: Option<String>, file: File) -> Result<Self, Error> {
+        let again = file.metadata().is_ok_and(|metadata| metadata.is_file()).then(|| file.try_clone().ok()).flatten();
+        let mut input = Self::from_reader(name, file)?;
+        input.plain = again.filter(|_| input.is_plain);
+        Ok(input)
+    }
+
     /// Reads a log from anything. `name` is what errors call it; `None` stands for standard input.
     ///
     /// # Errors

@@ -113,8 +113,10 @@ impl Pipeline {
         };
         let origin = LogOrigin { file: input.name().map(str::to_owned), ..LogOrigin::default() };
         self.begin(Some(path), origin, sink)?;
-        let size = std::fs::metadata(path).map_or(0, |m| m.len());
-        match input.plain_file() {
+        let plain = input.plain_file();
+        let metadata = plain.as_ref().map_or_else(|| std::fs::metadata(path), File::metadata);
+        let size = metadata.map_or(0, |m| m.len());
+        match plain {
             Some(file) if size >= WORTH_SKIMMING => self.scan_large(&input, Arc::new(file), size, sink),
             _ if input::is_live(path) => self.scan(input, Some(IDLE), 0, sink),
             _ => self.scan(input, None, size, sink),

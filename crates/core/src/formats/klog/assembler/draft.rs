@@ -31,6 +31,9 @@ const GROUP_PAUSE_US: u64 = 1_000_000;
 const OOM_FUNCTIONS: [&[u8]; 5] =
     [b"oom_kill_process", b"out_of_memory", b"mem_cgroup_out_of_memory", b"pagefault_out_of_memory", b"moom_callback"];
 
+/// Bytes kept of one line.
+const LONGEST_LINE_KEPT: usize = 16 << 10;
+
 /// Statistics, frames, zones, victims: far more than any kernel prints.
 const MOST_ITEMS: usize = 4096;
 
@@ -282,11 +285,16 @@ impl Draft {
             Some(evidence) => {
                 evidence.lines.1 = evidence.lines.1.max(record.lines.1);
                 if evidence.text.len() < MOST_LINES_OF_A_PART {
-                    evidence.text.push(text.into());
+                    evidence.text.push(shortened(text));
                 }
             }
             None => {
-                self.evidence.push(Evidence { id: part.into(), part, lines: record.lines, text: vec![text.into()] });
+                self.evidence.push(Evidence {
+                    id: part.into(),
+                    part,
+                    lines: record.lines,
+                    text: vec![shortened(text)],
+                });
             }
         }
     }
@@ -587,6 +595,11 @@ impl Draft {
             }
         }
     }
+}
+
+/// A line for `--evidence`. No line of a report is this long: two cgroup paths of 4 KiB and what stands between.
+fn shortened(text: &[u8]) -> Untrusted {
+    text[..text.len().min(LONGEST_LINE_KEPT)].into()
 }
 
 fn zone_of(line: &ZoneLine<'_>) -> Zone {

@@ -12,7 +12,7 @@
 //! One record is held back until it is clear that nothing more of it comes. Whether a join is right is decided by reading:
 //! the joined text must say more than its beginning did.
 
-use crate::formats::klog::message::{self, COMM_MAX, Columns, Message};
+use crate::formats::klog::message::{self, COMM_MAX, Column, Columns, Message, NodeMemoryLine};
 use crate::formats::klog::record::Record;
 
 /// Longest message put together from pieces: two cgroup paths of 4 KiB and what stands between.
@@ -34,6 +34,8 @@ const NARROWEST_TERMINAL: usize = 79;
 #[derive(Debug, Default)]
 pub(super) struct Joiner {
     held: Option<Held>,
+    /// A prefix without text, the record before this one.
+    lone_prefix: Option<Record>,
     /// How often a wrapped line had to be joined without (+) or with (−) a blank, to settle what reading cannot.
     hard_wraps: i32,
     /// Where a terminal cut lines, once that is certain.
@@ -58,6 +60,17 @@ impl Held {
         out.extend(self.pieces);
     }
 
+    /// The summary was cut inside a path, and then another CPU's message came between: its lines are its own all the same,
+    /// as no blank is in them.
+    fn take_pieces_of_summary(&mut self) {
+        if !self.record.text.starts_with(b"oom-kill:") || self.pieces.is_empty() {
+            return;
+        }
+        for piece in std::mem::take(&mut self.pieces) {
+            self.record = merge(&self.record, &piece, concat(&self.record.text, b"", &piece.text));
+        }
+    }
+
     /// The last line of it so far.
     fn last(&self) -> &Record {
         self.pieces.last().unwrap_or(&self.record)
@@ -76,11 +89,25 @@ enum Wrapped {
 
 impl Joiner {
     /// Takes the next record of the kernel; hands on what is complete, in order.
-    pub(super) fn push(&mut self, record: Record, columns: Option<&Columns>, out: &mut Vec<Record>) {
+    pub(super) fn push(&mut self, mut record: Record, columns: Option<&Columns>, out: &mut Vec<Record>) {
+        // A mail program left the stamp alone on its line, because a very long word follows it.
+        if let Some(prefix) = self.lone_prefix.take().filter(|_| !record.prefixed && !record.framed) {
+            let text =
+                if prefix.text.trim_ascii().is_empty() { record.text.clone() } else { filled(&[&prefix, &record]) };
+            record = merge(&prefix, &record, text);
+        }
+        // `?` marks a stack frame that is guessed.
+        if record.prefixed && !record.framed && matches!(record.text.trim_ascii(), b"" | b"?") {
+            self.lone_prefix = Some(record);
+            return;
+        }
         let Some(mut held) = self.held.take() else {
             self.hold(record, columns);
             return;
         };
+        if record.prefixed {
+            held.take_pieces_of_summary();
+        }
         if held.pieces.is_empty()
             && let Some(joined) = joined(&held, &record, columns)
         {
@@ -119,6 +146,7 @@ impl Joiner {
     }
 
     fn hold(&mut self, mut record: Record, columns: Option<&Columns>) {
+        close_up(&mut record);
         unfold(&mut record, columns);
         let says = fields_read(&record.text, columns);
         let open = says > 0 && is_open(&record.text, columns);
@@ -136,13 +164,11 @@ impl Joiner {
             || !(lost_its_prefix || breaks_off)
             || length > LONGEST
             || next.text.trim_ascii().is_empty()
+            || (in_summary(&held.record.text) && !is_in_summary(&next.text))
         {
             return Wrapped::No;
         }
         let alone = fields_read(&next.text, columns);
-        if held.record.text.trim_ascii().is_empty() && alone > 0 {
-            return Wrapped::Joined(merge(&held.record, next, next.text.clone()));
-        }
         let lines: Vec<&Record> = std::iter::once(&held.record).chain(&held.pieces).chain([next]).collect();
         let joins = [cut(&lines), filled(&lines), by_width(&lines)];
         let says = joins.each_ref().map(|text| fields_read(text, columns));
@@ -153,7 +179,10 @@ impl Joiner {
                 .wrapped_at_its_end(held, next, alone, columns)
                 .map_or(Wrapped::No, Wrapped::Joined)
                 .or_perhaps(
-                    held.open && alone == 0 && held.last().width >= NARROWEST && held.pieces.len() < MOST_PIECES,
+                    (held.open || begins_a_message(&held.record.text))
+                        && alone == 0
+                        && was_full(held.last(), next)
+                        && held.pieces.len() < MOST_PIECES,
                 );
         }
         let text = if says[0] == says[1] {
@@ -177,22 +206,22 @@ impl Joiner {
     /// A path, a list or a name ends where its line does, so that more of it makes it no more complete. Only what looks
     /// like the rest of it is taken.
     fn wrapped_at_its_end(&self, held: &Held, next: &Record, alone: u32, columns: Option<&Columns>) -> Option<Record> {
-        let width = held.record.width;
-        if alone > 0 || !held.record.prefixed || held.says == 0 || held.record.text.ends_with(b" ") {
+        let (text, width) = (&held.record.text[..], held.record.width);
+        let adjacent = next.lines.0 == held.record.lines.1 + 1 && held.record.prefixed;
+        if alone > 0 || !adjacent || held.says == 0 || text.ends_with(b" ") || width < NARROWEST {
             return None;
         }
         let certain = self.cut_at == Some(width);
-        let one_word = !next.text.iter().any(u8::is_ascii_whitespace);
-        let continues = match message::parse(&held.record.text) {
-            Some(Message::TaskInCgroup(_)) => {
-                one_word && (certain || width >= NARROWEST_TERMINAL && is_in_path(&next.text))
-            }
-            Some(Message::StatsFor(stats)) => {
-                let sizes = |text: &[u8]| text.ends_with(b"KB") || text.ends_with(b"KB ");
-                stats.inline.is_some() && sizes(&next.text) && width >= NARROWEST
-            }
-            Some(_) => false,
-            None => certain && message::table_row(&held.record.text, columns).is_some() && next.text.len() < COMM_MAX,
+        let perhaps_cut = certain || (width >= NARROWEST_TERMINAL && self.hard_wraps >= 0);
+        let rest_of_word = perhaps_cut && next.text.len() <= COMM_MAX && next.text.iter().all(is_in_word);
+        let continues = match message::parse(text) {
+            Some(Message::TaskInCgroup(_)) => perhaps_cut && is_in_path(&next.text),
+            Some(Message::StatsFor(stats)) => stats.inline.is_some() && next.text.trim_ascii_end().ends_with(b"KB"),
+            // The build number stands behind the release.
+            Some(Message::Cpu(_)) => certain || (perhaps_cut && next.text.contains(&b'#')) || rest_of_word,
+            Some(Message::Stack(_) | Message::NodeMemory(_)) => certain || rest_of_word,
+            Some(_) => rest_of_word && next.text.iter().all(u8::is_ascii_digit),
+            None => rest_of_word && message::table_row(text, columns).is_some(),
         };
         let lines = [&held.record, next];
         continues.then(|| merge(&held.record, next, cut(&lines)))
@@ -202,10 +231,8 @@ impl Joiner {
     fn prefers_cut(&self, held: &Held, next: &Record) -> bool {
         let last = held.last();
         // No blank stands in the summary before the victim's name.
-        let in_summary =
-            held.record.text.starts_with(b"oom-kill:") && !held.record.text.windows(6).any(|w| w == b",task=");
         let blank_is_there = last.text.ends_with(b" ") || next.text.starts_with(b" ") && !next.text.starts_with(b"  ");
-        in_summary
+        in_summary(&held.record.text)
             || blank_is_there
             || self.cut_at == Some(last.width)
             || match self.hard_wraps {
@@ -229,6 +256,17 @@ impl Wrapped {
             other => other,
         }
     }
+}
+
+/// The text is the summary's, as far as before the victim's name.
+fn in_summary(text: &[u8]) -> bool {
+    text.starts_with(b"oom-kill:") && memchr::memmem::find(text, b"task=").is_none()
+}
+
+/// Nothing but a comma has a blank behind it there, and that only where a person put it.
+fn is_in_summary(text: &[u8]) -> bool {
+    let before_name = memchr::memmem::find(text, b"task=").map_or(text, |at| text.get(..at).unwrap_or(text));
+    before_name.trim_ascii().split(|b| *b == b' ').rev().skip(1).all(|word| word.ends_with(b","))
 }
 
 /// As a terminal cuts: anywhere, nothing lost.
@@ -266,12 +304,16 @@ fn join(lines: &[&Record], is_cut: impl Fn(&Record) -> bool) -> Vec<u8> {
 
 /// What may stand in a cgroup's path, and has something that only ids and units have.
 fn is_in_path(text: &[u8]) -> bool {
-    let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.' | b':' | b'\\' | b'@');
+    let allowed = |b: &u8| is_in_word(b) || matches!(b, b'\\' | b'@');
     text.iter().all(allowed)
         && (text.contains(&b'/')
             || text.iter().filter(|b| b.is_ascii_digit()).count() > 3
             || text.ends_with(b".slice")
             || text.ends_with(b".scope"))
+}
+
+fn is_in_word(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+')
 }
 
 /// Lines that somebody broke and indented came as one record with newlines. A name may have newlines as well: they go
@@ -287,6 +329,17 @@ fn unfold(record: &mut Record, columns: Option<&Columns>) {
     // Of two that read the same, the first: a blank more rarely hurts.
     if let Some((_, text)) = better.reduce(|best, other| if other.0 > best.0 { other } else { best }) {
         record.text = text;
+    }
+}
+
+/// `oom-kill:constraint=CONSTRAINT_MEMCG, oom_memcg=/a, task=x`: somebody put blanks behind the commas. The kernel has none
+/// behind the first.
+fn close_up(record: &mut Record) {
+    let constraint = record.text.strip_prefix(b"oom-kill:constraint=CONSTRAINT_").filter(|_| !record.framed);
+    let name = |text: &[u8]| text.iter().take_while(|b| b.is_ascii_uppercase() || **b == b'_').count();
+    if constraint.is_some_and(|text| text.get(name(text)..).is_some_and(|rest| rest.starts_with(b", "))) {
+        let text = bstr::ByteSlice::replace(&record.text[..], ",\n", ",");
+        record.text = bstr::ByteSlice::replace(&text[..], ", ", ",");
     }
 }
 
@@ -364,12 +417,25 @@ fn starts_a_message(text: &[u8], columns: Option<&Columns>) -> bool {
     fields_read(text, columns) > 0
 }
 
+/// The next word would have made the line too long, so that it had to be broken there.
+fn was_full(line: &Record, next: &Record) -> bool {
+    let word = next.text.trim_ascii_start().iter().take_while(|b| !b.is_ascii_whitespace()).count();
+    line.width + word >= NARROWEST
+}
+
+/// Messages that say nothing until their last word is read.
+fn begins_a_message(text: &[u8]) -> bool {
+    const BEGINNINGS: [&[u8]; 4] = [b"Tasks in", b"Memory cgroup out of memory: ", b"Out of memory", b"oom_reaper: "];
+    BEGINNINGS.iter().any(|beginning| text.starts_with(beginning))
+}
+
 /// How much of an OOM report a text says: 0 for none of it, else one more than the number of fields read.
 fn fields_read(text: &[u8], columns: Option<&Columns>) -> u32 {
     let count = |fields: &[bool]| 1 + fields.iter().map(|f| u32::from(*f)).sum::<u32>();
     match message::parse(text) {
-        None => message::table_row(text, columns)
-            .map_or(0, |row| count(&[row.comm.is_some()]) + u32::try_from(row.cells.len()).unwrap_or(u32::MAX >> 1)),
+        None => {
+            message::table_row(text, columns).map_or(0, |row| count(&[row.comm.is_some()]) + length(row.cells.len()))
+        }
         Some(Message::Invoked(m)) => {
             count(&[m.gfp_mask.is_some(), m.gfp_flags.is_some(), m.order.is_some(), m.complete])
         }
@@ -377,11 +443,11 @@ fn fields_read(text: &[u8], columns: Option<&Columns>) -> u32 {
         Some(Message::TaskInCgroup(m)) => count(&[m.task.is_some(), m.limit.is_some()]),
         Some(Message::Usage(m)) => count(&[true, m.counter.failcnt.is_some()]),
         Some(Message::StatsFor(m)) => {
-            let inline = m.inline.map_or(0, |text| message::inline_statistics(text).count());
-            count(&[m.complete]) + u32::try_from(inline).unwrap_or(u32::MAX >> 1)
+            count(&[m.complete]) + length(m.inline.map_or(0, |text| message::inline_statistics(text).count()))
         }
         Some(Message::TableHeader(columns)) => {
-            count(&[text.trim_ascii_end().ends_with(b" name"); 2]) + u32::try_from(columns.0.len()).unwrap_or(0)
+            let known = columns.0.iter().filter(|column| **column != Column::Other).count();
+            count(&[has_name_column(text)]) + length(known)
         }
         Some(Message::OomKill(m)) => count(&[
             m.constraint.is_some(),
@@ -404,15 +470,33 @@ fn fields_read(text: &[u8], columns: Option<&Columns>) -> u32 {
             m.pgtables.is_some(),
             m.oom_score_adj.is_some(),
         ]),
-        Some(
-            Message::Cpuset(_)
-            | Message::SharesMemory(_)
-            | Message::GroupKill(_)
-            | Message::Reap(_)
-            | Message::Notice(_),
-        ) => 2,
-        Some(Message::Stack(_) | Message::NodeMemory(_)) => 1,
+        Some(Message::Cpuset(_) | Message::SharesMemory(_) | Message::GroupKill(_) | Message::Notice(_)) => 2,
+        Some(Message::Reap(m)) => count(&[true, m.anon.is_some(), m.file.is_some(), m.shmem.is_some()]),
+        Some(Message::NodeMemory(line)) => 1 + length(counters_read(&line, text)),
+        Some(Message::Stack(_)) => 1,
     }
+}
+
+fn counters_read(line: &NodeMemoryLine<'_>, text: &[u8]) -> usize {
+    match line {
+        NodeMemoryLine::Totals(counters) => counters.len(),
+        NodeMemoryLine::Zone(zone) => zone.counters.len() + usize::from(zone.all_unreclaimable.is_some()),
+        NodeMemoryLine::FreeList(list) => list.blocks.len(),
+        NodeMemoryLine::LowmemReserve(reserves) => reserves.len(),
+        NodeMemoryLine::Node => {
+            text.split(|b| *b == b':').filter(|value| value.first().is_some_and(u8::is_ascii_digit)).count()
+        }
+        _ => 0,
+    }
+}
+
+fn length(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX >> 1)
+}
+
+/// The last column of the task table is named, so its header is whole.
+fn has_name_column(text: &[u8]) -> bool {
+    text.trim_ascii_end().ends_with(b" name")
 }
 
 /// True when a message ends before its last field.
@@ -423,12 +507,13 @@ fn is_open(text: &[u8], columns: Option<&Columns>) -> bool {
         Some(Message::Cpu(m)) => !m.complete(),
         Some(Message::TaskInCgroup(m)) => m.limit.is_none(),
         Some(Message::StatsFor(m)) => !m.complete,
-        Some(Message::TableHeader(_)) => !text.trim_ascii_end().ends_with(b" name"),
+        Some(Message::TableHeader(_)) => !has_name_column(text),
         Some(Message::OomKill(m)) => !m.complete(),
         Some(Message::Chosen(m)) => m.score.is_none(),
         Some(Message::Killed(m)) => {
             m.comm.is_none() || (m.total_vm.is_some() && m.file.is_none()) || text.trim_ascii_end().ends_with(b",")
         }
+        Some(Message::Reap(_)) => text.trim_ascii_end().ends_with(b","),
         _ => false,
     }
 }

@@ -5,6 +5,7 @@
 
 use bstr::ByteSlice;
 
+use super::COMM_WRITTEN_MAX;
 use super::scan::{after, kib_field, narrow, rsplit_at, signed};
 use crate::evidence::Scope;
 use crate::units::Bytes;
@@ -64,7 +65,8 @@ pub(super) fn oom_kill(text: &[u8]) -> Option<OomKill<'_>> {
         .or_else(|| take(",mems_allowed=", ",task_memcg="))
         .or_else(|| take(",mems_allowed=", ",task="));
     kill.global_oom = rest.find(",global_oom").is_some_and(|at| !rest[..at].contains_str(",oom_memcg="));
-    kill.oom_memcg = take(",oom_memcg=", ",task_memcg=");
+    // A shortened copy leaves the victim's cgroup out.
+    kill.oom_memcg = take(",oom_memcg=", ",task_memcg=").or_else(|| take(",oom_memcg=", ",task="));
     kill.task_memcg = take(",task_memcg=", ",task=");
     Some(kill)
 }
@@ -117,12 +119,12 @@ pub struct Chosen<'a> {
 pub(super) fn chosen(text: &[u8]) -> Option<Chosen<'_>> {
     let (prefix, rest) = announced(text, "Kill process ").or_else(|| announced(text, "kill process "))?;
     let (pid, rest) = narrow(rest)?;
-    let end = rest.rfind(") score ").or_else(|| rest.rfind(") or a child"));
+    let end = last_within(rest, ") score ").or_else(|| last_within(rest, ") or a child"));
     let comm = rest
         .trim_ascii_start()
         .strip_prefix(b"(")
         .and_then(|r| end.map(|end| &r[..end.saturating_sub(rest.len() - r.len())]));
-    let score = rsplit_at(rest, ") score ").and_then(|(_, score)| signed(score)).map(|(n, _)| n);
+    let score = last_within(rest, ") score ").and_then(|at| signed(&rest[at + ") score ".len()..])).map(|(n, _)| n);
     // Without `out of memory` before or `score` behind, this is any program's sentence.
     (prefix.scope.is_some() || end.is_some()).then_some(Chosen {
         scope: prefix.scope,
@@ -224,13 +226,19 @@ pub(super) fn killed(text: &[u8]) -> Option<Killed<'_>> {
 fn tail_of_name(named: &[u8]) -> Option<usize> {
     [") total-vm:", "), UID ", ") vsz:", ") vm:", ") in VE ", ") score "]
         .iter()
-        .filter_map(|mark| named.rfind(mark))
+        .filter_map(|mark| last_within(named, mark))
         .max()
         .or_else(|| {
             let line = named.trim_ascii_end();
             let line = line.strip_suffix(b".").unwrap_or(line);
-            line.strip_suffix(b")").map(<[u8]>::len).or_else(|| named.rfind(b") ").or_else(|| named.rfind(b"),")))
+            let at_the_end = line.strip_suffix(b")").map(<[u8]>::len).filter(|len| *len <= COMM_WRITTEN_MAX);
+            at_the_end.or_else(|| last_within(named, ") ")).or_else(|| last_within(named, "),"))
         })
+}
+
+/// Where the last `mark` stands that leaves a name of possible length before it.
+fn last_within(named: &[u8], mark: &str) -> Option<usize> {
+    named[..named.len().min(COMM_WRITTEN_MAX + mark.len())].rfind(mark)
 }
 
 /// What stands before `Killed process` and the like.
@@ -298,7 +306,7 @@ pub(super) fn reap(text: &[u8]) -> Option<Reap> {
     };
     let (pid, tail) = narrow(rest)?;
     let named = tail.strip_prefix(b" (").unwrap_or_default();
-    let end = named.rfind("), now ").or_else(|| named.rfind(") anon-rss:")).or_else(|| named.rfind(")"));
+    let end = ["), now ", ") anon-rss:", ")"].iter().find_map(|mark| last_within(named, mark));
     Some(Reap {
         pid,
         comm: end.map(|end| named[..end].into()),

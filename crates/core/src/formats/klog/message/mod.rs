@@ -29,6 +29,9 @@ pub use trigger::{Cpu, Cpuset, Invoked};
 /// Longest process name: `TASK_COMM_LEN` (include/linux/sched.h) less its NUL.
 pub const COMM_MAX: usize = 15;
 
+/// Longest process name as some transport may write it, each byte as `\xNN`. What is longer is no name.
+const COMM_WRITTEN_MAX: usize = 4 * COMM_MAX;
+
 /// What one message of an OOM report says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message<'a> {

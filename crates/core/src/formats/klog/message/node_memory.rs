@@ -163,7 +163,8 @@ fn free_list<'a>(node: u32, name: &[u8], text: &'a [u8]) -> Option<NodeMemoryLin
             }
         } else if let Some((count, size)) = split_at(field, "*") {
             let (count, _) = number(count)?;
-            let (kib, _) = number(size)?;
+            // A number without its unit was cut.
+            let Some((kib, b"kB")) = number(size) else { break };
             blocks.push((count, kib, None));
         }
     }

@@ -99,6 +99,8 @@ pub(super) fn decorated<'a>(rest: &'a [u8], head: &mut Head, habit: &mut Habit) 
             head.other_program();
             return text;
         }
+        // Either another program's line in a journal that has not shown itself yet, or odd text: no reason to settle.
+        return rest;
     }
     if let Some((id, text)) = caller(rest) {
         if habit.believes(Some(Decoration::Caller)) {
