@@ -7,7 +7,7 @@
 mod matrix;
 
 use matrix::{Difference, compare, reports};
-use oomscope_testkit::corpus::{kernel_scenarios, kmsg_samples, say_skipped};
+use oomscope_testkit::corpus::{kmsg_samples, say_skipped, shared_kernel_scenarios};
 use oomscope_testkit::render::{Keeps, PrintkRecord, TRANSPORTS, Transport};
 
 /// Names of these recordings have control characters, bytes that are no UTF-8, or blanks at their edges.
@@ -63,7 +63,7 @@ fn samples_survive_every_transport() {
 /// So do all scenarios of the shared corpus.
 #[test]
 fn scenarios_survive_every_transport() {
-    let Some(scenarios) = kernel_scenarios() else { return say_skipped("scenarios_survive_every_transport") };
+    let Some(scenarios) = shared_kernel_scenarios() else { return say_skipped("scenarios_survive_every_transport") };
     let mut all = Vec::new();
     for scenario in scenarios.iter().filter(|s| !LEFT_OUT.contains(&s.name.as_str())) {
         if let Some(kmsg) = scenario.kmsg() {
