@@ -31,7 +31,8 @@ use std::path::{Path, PathBuf};
 #[must_use]
 pub fn kmsg_samples() -> Vec<(String, Vec<u8>)> {
     let files = entries(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/kernel"));
-    files.iter().map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), read(path))).collect()
+    let recordings = files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "kmsg"));
+    recordings.map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), read(path))).collect()
 }
 
 /// The folder that has `kernel/` and `public/`, if there is one.
