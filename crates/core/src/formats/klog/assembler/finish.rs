@@ -77,7 +77,14 @@ fn page_size(draft: &Draft) -> Option<u64> {
             _ => None,
         })
     };
-    by_free_list.or_else(by_victim).or_else(by_no_limit)
+    // Debian, Ubuntu and RHEL build such kernels with a name of their own: `6.12.107+deb13-arm64-16k`.
+    let by_release = || {
+        let release = draft.report.kernel_release.as_deref()?;
+        [("-64k", 65536), ("+64k", 65536), ("-16k", 16384), ("+16k", 16384)]
+            .into_iter()
+            .find_map(|(suffix, bytes)| release.contains(suffix).then_some(bytes))
+    };
+    by_free_list.or_else(by_victim).or_else(by_no_limit).or_else(by_release)
 }
 
 fn cell(row: &RawRow, column: Column) -> Option<u64> {
