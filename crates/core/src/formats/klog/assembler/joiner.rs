@@ -40,6 +40,8 @@ pub(super) struct Joiner {
     hard_wraps: i32,
     /// Where a terminal cut lines, once that is certain.
     cut_at: Option<usize>,
+    /// The widest line so far. No terminal cut at less.
+    widest: usize,
 }
 
 #[derive(Debug)]
@@ -90,6 +92,7 @@ enum Wrapped {
 impl Joiner {
     /// Takes the next record of the kernel; hands on what is complete, in order.
     pub(super) fn push(&mut self, mut record: Record, columns: Option<&Columns>, out: &mut Vec<Record>) {
+        self.widest = self.widest.max(record.width);
         // A mail program left the stamp alone on its line, because a very long word follows it.
         if let Some(prefix) = self.lone_prefix.take().filter(|_| !record.prefixed && !record.framed) {
             let text =
@@ -146,6 +149,10 @@ impl Joiner {
     }
 
     fn hold(&mut self, mut record: Record, columns: Option<&Columns>) {
+        if !record.prefixed && !record.framed && record.text.starts_with(b" ") && is_header(&record.text) {
+            // Indented text rather than a name that begins with a blank.
+            record.text = record.text.trim_ascii_start().to_vec();
+        }
         close_up(&mut record);
         unfold(&mut record, columns);
         let says = fields_read(&record.text, columns);
@@ -212,8 +219,12 @@ impl Joiner {
             return None;
         }
         let certain = self.cut_at == Some(width);
-        let perhaps_cut = certain || (width >= NARROWEST_TERMINAL && self.hard_wraps >= 0);
-        let rest_of_word = perhaps_cut && next.text.len() <= COMM_MAX && next.text.iter().all(is_in_word);
+        let perhaps_cut = certain
+            || (width >= NARROWEST_TERMINAL && width == self.widest && self.hard_wraps >= 0 && !held.record.framed);
+        let rest_of_word = perhaps_cut
+            && next.text.len() <= COMM_MAX
+            && next.text.iter().all(is_in_word)
+            && next.text.iter().any(u8::is_ascii_alphanumeric);
         let continues = match message::parse(text) {
             Some(Message::TaskInCgroup(_)) => perhaps_cut && is_in_path(&next.text),
             Some(Message::StatsFor(stats)) => stats.inline.is_some() && next.text.trim_ascii_end().ends_with(b"KB"),
@@ -223,8 +234,8 @@ impl Joiner {
             Some(_) => rest_of_word && next.text.iter().all(u8::is_ascii_digit),
             None => rest_of_word && message::table_row(text, columns).is_some(),
         };
-        let lines = [&held.record, next];
-        continues.then(|| merge(&held.record, next, cut(&lines)))
+        let text = cut(&[&held.record, next]);
+        (continues && fields_read(&text, columns) >= held.says).then(|| merge(&held.record, next, text))
     }
 
     /// Both ways of joining read the same: names and paths decide nothing.
@@ -423,6 +434,10 @@ fn was_full(line: &Record, next: &Record) -> bool {
     line.width + word >= NARROWEST
 }
 
+fn is_header(text: &[u8]) -> bool {
+    matches!(message::parse(text), Some(Message::Invoked(_)))
+}
+
 /// Messages that say nothing until their last word is read.
 fn begins_a_message(text: &[u8]) -> bool {
     const BEGINNINGS: [&[u8]; 4] = [b"Tasks in", b"Memory cgroup out of memory: ", b"Out of memory", b"oom_reaper: "];
@@ -482,7 +497,6 @@ fn counters_read(line: &NodeMemoryLine<'_>, text: &[u8]) -> usize {
         NodeMemoryLine::Totals(counters) => counters.len(),
         NodeMemoryLine::Zone(zone) => zone.counters.len() + usize::from(zone.all_unreclaimable.is_some()),
         NodeMemoryLine::FreeList(list) => list.blocks.len(),
-        NodeMemoryLine::LowmemReserve(reserves) => reserves.len(),
         NodeMemoryLine::Node => {
             text.split(|b| *b == b':').filter(|value| value.first().is_some_and(u8::is_ascii_digit)).count()
         }

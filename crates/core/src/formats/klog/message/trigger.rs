@@ -42,7 +42,10 @@ pub(super) fn invoked(text: &[u8]) -> Option<Invoked<'_>> {
         Some(name_at_end(before))
     };
     let gfp = after(fields, "gfp_mask=").or_else(|| after(fields, "gfp "));
-    let gfp_mask = gfp.map(|g| &g[..g.iter().take_while(|b| b.is_ascii_alphanumeric()).count()]);
+    let gfp_mask = gfp.map(|g| {
+        let prefix = if g.starts_with(b"0x") { 2 } else { 0 };
+        &g[..prefix + g[prefix..].iter().take_while(|b| b.is_ascii_hexdigit()).count()]
+    });
     let gfp_flags = gfp_mask.zip(gfp).and_then(|(mask, g)| {
         let inside = g[mask.len()..].strip_prefix(b"(")?;
         inside.find_byte(b')').map(|end| &inside[..end])

@@ -70,9 +70,16 @@ impl QuotedPrintable {
     }
 }
 
-/// Every `=` begins an escape.
+/// Every `=` begins an escape; the last one may have been cut.
 fn is_well_formed(line: &[u8]) -> bool {
-    line.split(|b| *b == b'=').skip(1).all(|after| escaped_byte(after).is_some())
+    let mut escapes = line.split(|b| *b == b'=').skip(1).peekable();
+    while let Some(after) = escapes.next() {
+        let cut = escapes.peek().is_none() && matches!(after, [] | [b'0'..=b'9' | b'A'..=b'F']);
+        if !cut && escaped_byte(after).is_none() {
+            return false;
+        }
+    }
+    true
 }
 
 fn escaped_byte(digits: &[u8]) -> Option<u8> {
