@@ -1,7 +1,7 @@
 //! Strips what was wrapped around the kernel's text and keeps what the wrapping knew.
 //!
 //! ```text
-//! raw line ─clean─▶ block? (JSON, journal export) ─▶ peel: layer after layer ─▶ unescape ─▶ Record
+//! raw line ─whole─▶ clean ─▶ block? (JSON, journal export) ─▶ peel: layer after layer ─▶ unescape ─▶ Record
 //! ```
 //!
 //! A log is what somebody had at hand: `dmesg` in any of its styles, /dev/kmsg, the journal in any of its formats, syslog,

@@ -37,9 +37,8 @@ impl QuotedPrintable {
     pub(super) fn feed<'a>(&mut self, line: &'a [u8], number: u64, begins: impl Fn(&[u8]) -> bool) -> Fed<'a> {
         let (whole, first) = match self.broken.take() {
             None => (Cow::Borrowed(line), number),
-            Some((mut before, first)) if !self.known && begins(line) => {
-                before.push(b'=');
-                return Fed::Before(before, first);
+            Some((before, first)) if !self.known && begins(line) => {
+                return Fed::Before(self.broken_off(before), first);
             }
             Some((mut before, first)) => {
                 before.extend_from_slice(line);
@@ -63,10 +62,18 @@ impl QuotedPrintable {
 
     /// The line that did not go on: the end of the input.
     pub(super) fn flush(&mut self) -> Option<(Vec<u8>, u64)> {
-        self.broken.take().map(|(mut line, first)| {
-            line.push(b'=');
-            (line, first)
-        })
+        let (line, first) = self.broken.take()?;
+        Some((self.broken_off(line), first))
+    }
+
+    /// A line that ends in the `=` that was taken off it.
+    fn broken_off(&mut self, mut line: Vec<u8>) -> Vec<u8> {
+        self.known |= is_evidence(&line);
+        if self.known {
+            return decode(Cow::Owned(line)).into_owned();
+        }
+        line.push(b'=');
+        line
     }
 }
 
