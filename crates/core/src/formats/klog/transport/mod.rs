@@ -209,7 +209,10 @@ impl Unwrapper {
                     let base = Box::new(head.record);
                     self.collect(Collector::default(), base, start, number, emit);
                 }
-                None => self.text(head, start, Some(column(line, start)), emit),
+                None => match json::cut_off(start) {
+                    Some(value) => self.value(&value, &head.record, 0, emit),
+                    None => self.text(head, start, Some(column(line, start)), emit),
+                },
             },
         }
     }
