@@ -65,7 +65,7 @@ pub enum Choice {
 pub struct Ranking {
     /// What `oom_score_adj` is a share of, in bytes; `null` where unknown (then every adj is equal, and does not matter).
     pub domain_bytes: Option<u64>,
-    /// Most points first, those that are never killed last; at most [`MAX_ROWS`].
+    /// Most points first, those that are never killed last; at most 50.
     pub rows: Vec<Ranked>,
     /// How many more there were.
     pub rows_omitted: u64,

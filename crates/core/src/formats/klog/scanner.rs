@@ -375,7 +375,7 @@ pub fn newlines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
-/// The longest of [`LITERALS`]: how far a look must reach beyond both ends of a stretch.
+/// The longest of `LITERALS`: how far a look must reach beyond both ends of a stretch.
 pub const LONGEST_LITERAL: usize = 18;
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub(super) struct Joiner {
     hard_wraps: i32,
     /// Where a terminal cut lines, once that is certain.
     cut_at: Option<usize>,
+    /// The widest line so far. No terminal cut at less.
+    widest: usize,
 }
 
 #[derive(Debug)]
@@ -60,13 +62,13 @@ impl Held {
         out.extend(self.pieces);
     }
 
-    /// The summary was cut inside a path, and then another CPU's message came between: its lines are its own all the same,
-    /// as no blank is in them.
+    /// The summary was cut inside a path, and then another CPU's message came between: what looks like paths and fields is
+    /// its own all the same, what not is somebody's remark.
     fn take_pieces_of_summary(&mut self) {
         if !self.record.text.starts_with(b"oom-kill:") || self.pieces.is_empty() {
             return;
         }
-        for piece in std::mem::take(&mut self.pieces) {
+        for piece in std::mem::take(&mut self.pieces).into_iter().take_while(|piece| is_of_summary(&piece.text)) {
             self.record = merge(&self.record, &piece, concat(&self.record.text, b"", &piece.text));
         }
     }
@@ -90,6 +92,7 @@ enum Wrapped {
 impl Joiner {
     /// Takes the next record of the kernel; hands on what is complete, in order.
     pub(super) fn push(&mut self, mut record: Record, columns: Option<&Columns>, out: &mut Vec<Record>) {
+        self.widest = self.widest.max(record.width);
         // A mail program left the stamp alone on its line, because a very long word follows it.
         if let Some(prefix) = self.lone_prefix.take().filter(|_| !record.prefixed && !record.framed) {
             let text =
@@ -146,6 +149,10 @@ impl Joiner {
     }
 
     fn hold(&mut self, mut record: Record, columns: Option<&Columns>) {
+        if !record.prefixed && !record.framed && record.text.starts_with(b" ") && is_header(&record.text) {
+            // Indented text rather than a name that begins with a blank.
+            record.text = record.text.trim_ascii_start().to_vec();
+        }
         close_up(&mut record);
         unfold(&mut record, columns);
         let says = fields_read(&record.text, columns);
@@ -169,38 +176,42 @@ impl Joiner {
             return Wrapped::No;
         }
         let alone = fields_read(&next.text, columns);
-        let lines: Vec<&Record> = std::iter::once(&held.record).chain(&held.pieces).chain([next]).collect();
-        let joins = [cut(&lines), filled(&lines), by_width(&lines)];
-        let says = joins.each_ref().map(|text| fields_read(text, columns));
-        let [cut, filled, by_width] = joins;
-        let most = says.into_iter().max().unwrap_or_default();
-        if most <= held.says.max(alone) {
-            return self
-                .wrapped_at_its_end(held, next, alone, columns)
-                .map_or(Wrapped::No, Wrapped::Joined)
-                .or_perhaps(
-                    (held.open || begins_a_message(&held.record.text))
-                        && alone == 0
-                        && was_full(held.last(), next)
-                        && held.pieces.len() < MOST_PIECES,
-                );
+        let whole = self.says_more_joined(held, next, alone, columns).map(|text| merge(&held.record, next, text));
+        if let Some(joined) = whole.or_else(|| self.wrapped_at_its_end(held, next, alone, columns)) {
+            return Wrapped::Joined(joined);
         }
-        let text = if says[0] == says[1] {
-            let take_cut = if says[0] == most { self.prefers_cut(held, next) } else { true };
-            match (says[0] == most, take_cut) {
-                (true, true) => cut,
-                (true, false) => filled,
-                (false, _) => by_width,
-            }
-        } else {
-            self.learn(says[0] > says[1], held.last().width);
-            match (says[0] == most, says[1] == most) {
-                (true, _) => cut,
-                (_, true) => filled,
-                _ => by_width,
-            }
+        let may_go_on = (held.open || begins_a_message(&held.record.text))
+            && alone == 0
+            && was_full(held.last(), next)
+            && held.pieces.len() < MOST_PIECES;
+        if may_go_on { Wrapped::Perhaps } else { Wrapped::No }
+    }
+
+    /// The lines joined in the way that reads best, if that says more than they do apart.
+    fn says_more_joined(
+        &mut self,
+        held: &Held,
+        next: &Record,
+        alone: u32,
+        columns: Option<&Columns>,
+    ) -> Option<Vec<u8>> {
+        let lines: Vec<&Record> = std::iter::once(&held.record).chain(&held.pieces).chain([next]).collect();
+        let read = |text: Vec<u8>| (fields_read(&text, columns), text);
+        let (cut, filled, by_width) = (read(cut(&lines)), read(filled(&lines)), read(by_width(&lines)));
+        let most = cut.0.max(filled.0).max(by_width.0);
+        if most <= held.says.max(alone) {
+            return None;
+        }
+        if cut.0 != filled.0 {
+            self.learn(cut.0 > filled.0, held.last().width);
+        }
+        let (_, text) = match (cut.0 == most, filled.0 == most) {
+            (true, true) if self.prefers_cut(held, next) => cut,
+            (true, false) => cut,
+            (_, true) => filled,
+            (false, false) => by_width,
         };
-        Wrapped::Joined(merge(&held.record, next, text))
+        Some(text)
     }
 
     /// A path, a list or a name ends where its line does, so that more of it makes it no more complete. Only what looks
@@ -212,8 +223,12 @@ impl Joiner {
             return None;
         }
         let certain = self.cut_at == Some(width);
-        let perhaps_cut = certain || (width >= NARROWEST_TERMINAL && self.hard_wraps >= 0);
-        let rest_of_word = perhaps_cut && next.text.len() <= COMM_MAX && next.text.iter().all(is_in_word);
+        let perhaps_cut = certain
+            || (width >= NARROWEST_TERMINAL && width == self.widest && self.hard_wraps >= 0 && !held.record.framed);
+        let rest_of_word = perhaps_cut
+            && next.text.len() <= COMM_MAX
+            && next.text.iter().all(is_in_word)
+            && next.text.iter().any(u8::is_ascii_alphanumeric);
         let continues = match message::parse(text) {
             Some(Message::TaskInCgroup(_)) => perhaps_cut && is_in_path(&next.text),
             Some(Message::StatsFor(stats)) => stats.inline.is_some() && next.text.trim_ascii_end().ends_with(b"KB"),
@@ -223,14 +238,13 @@ impl Joiner {
             Some(_) => rest_of_word && next.text.iter().all(u8::is_ascii_digit),
             None => rest_of_word && message::table_row(text, columns).is_some(),
         };
-        let lines = [&held.record, next];
-        continues.then(|| merge(&held.record, next, cut(&lines)))
+        let text = cut(&[&held.record, next]);
+        (continues && fields_read(&text, columns) >= held.says).then(|| merge(&held.record, next, text))
     }
 
     /// Both ways of joining read the same: names and paths decide nothing.
     fn prefers_cut(&self, held: &Held, next: &Record) -> bool {
         let last = held.last();
-        // No blank stands in the summary before the victim's name.
         let blank_is_there = last.text.ends_with(b" ") || next.text.starts_with(b" ") && !next.text.starts_with(b"  ");
         in_summary(&held.record.text)
             || blank_is_there
@@ -249,16 +263,7 @@ impl Joiner {
     }
 }
 
-impl Wrapped {
-    fn or_perhaps(self, perhaps: bool) -> Self {
-        match self {
-            Self::No if perhaps => Self::Perhaps,
-            other => other,
-        }
-    }
-}
-
-/// The text is the summary's, as far as before the victim's name.
+/// The text is the summary's, and ends before the victim's name: no blank can be in it.
 fn in_summary(text: &[u8]) -> bool {
     text.starts_with(b"oom-kill:") && memchr::memmem::find(text, b"task=").is_none()
 }
@@ -267,6 +272,13 @@ fn in_summary(text: &[u8]) -> bool {
 fn is_in_summary(text: &[u8]) -> bool {
     let before_name = memchr::memmem::find(text, b"task=").map_or(text, |at| text.get(..at).unwrap_or(text));
     before_name.trim_ascii().split(|b| *b == b' ').rev().skip(1).all(|word| word.ends_with(b","))
+}
+
+/// Part of the summary's paths and fields.
+fn is_of_summary(text: &[u8]) -> bool {
+    !text.contains(&b' ')
+        && (text.iter().any(|b| matches!(b, b'/' | b',' | b'='))
+            || text.iter().filter(|b| b.is_ascii_digit()).count() > 3)
 }
 
 /// As a terminal cuts: anywhere, nothing lost.
@@ -423,6 +435,10 @@ fn was_full(line: &Record, next: &Record) -> bool {
     line.width + word >= NARROWEST
 }
 
+fn is_header(text: &[u8]) -> bool {
+    matches!(message::parse(text), Some(Message::Invoked(_)))
+}
+
 /// Messages that say nothing until their last word is read.
 fn begins_a_message(text: &[u8]) -> bool {
     const BEGINNINGS: [&[u8]; 4] = [b"Tasks in", b"Memory cgroup out of memory: ", b"Out of memory", b"oom_reaper: "];
@@ -482,7 +498,6 @@ fn counters_read(line: &NodeMemoryLine<'_>, text: &[u8]) -> usize {
         NodeMemoryLine::Totals(counters) => counters.len(),
         NodeMemoryLine::Zone(zone) => zone.counters.len() + usize::from(zone.all_unreclaimable.is_some()),
         NodeMemoryLine::FreeList(list) => list.blocks.len(),
-        NodeMemoryLine::LowmemReserve(reserves) => reserves.len(),
         NodeMemoryLine::Node => {
             text.split(|b| *b == b':').filter(|value| value.first().is_some_and(u8::is_ascii_digit)).count()
         }
@@ -515,5 +530,63 @@ fn is_open(text: &[u8], columns: Option<&Columns>) -> bool {
         }
         Some(Message::Reap(_)) => text.trim_ascii_end().ends_with(b","),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines as records, `|` marking those that have a prefix, of 20 columns.
+    fn join(lines: &[&str]) -> Vec<String> {
+        let mut joiner = Joiner::default();
+        let mut out = Vec::new();
+        for (line, number) in lines.iter().zip(1..) {
+            let text = line.strip_prefix('|');
+            let prefix = if text.is_some() { 20 } else { 0 };
+            let text = text.unwrap_or(line);
+            let record = Record {
+                text: text.as_bytes().to_vec(),
+                lines: (number, number),
+                width: text.len() + prefix,
+                prefixed: prefix > 0,
+                ..Record::default()
+            };
+            joiner.push(record, None, &mut out);
+        }
+        joiner.flush(&mut out);
+        out.iter().map(|record| String::from_utf8_lossy(&record.text).into_owned()).collect()
+    }
+
+    /// A terminal cuts inside paths, where nothing can be read until a later line.
+    #[test]
+    fn cut_by_a_terminal() {
+        let summary = [
+            "|oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset",
+            "=3f1399bec07099102a9a1a1e8ab255009fa63e8cfe031c6794d587cd743de73f,mems_allowed=0",
+            ",oom_memcg=/kubepods/besteffort/pod95a3701f-6e7a-4a3c-8a3b-0d9d6c2d5e4f/3f1399be",
+            "c07099102a9a1a1e8ab255009fa63e8cfe031c6794d587cd743de73f,task_memcg=/kubepods/be",
+            "steffort/pod95a3701f-6e7a-4a3c-8a3b-0d9d6c2d5e4f,task=app,pid=366,uid=0",
+        ];
+        assert_eq!(join(&summary), [summary.concat().replace('|', "")]);
+    }
+
+    /// A mail program breaks at blanks, and leaves the stamp alone before a very long word.
+    #[test]
+    fn filled_by_a_mail_program() {
+        let lines = ["|Killed", "process 28675 (bash) total-vm:11700kB, anon-rss:2716kB,", "file-rss:0kB"];
+        assert_eq!(join(&lines), ["Killed process 28675 (bash) total-vm:11700kB, anon-rss:2716kB, file-rss:0kB"]);
+        let summary =
+            "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task=a,pid=1,uid=0";
+        assert_eq!(join(&["|", summary, "|x"]), [summary, "x"]);
+    }
+
+    /// What a person wrote below a whole message stays apart.
+    #[test]
+    fn remarks_are_no_rest() {
+        let kill = "|Memory cgroup out of memory: Killed process 1 (a) total-vm:1kB, anon-rss:1kB, file-rss:1kB, UID:0 oom_score_adj:0";
+        for remark in ["...", "snip", "What is this?", "0x12"] {
+            assert_eq!(join(&[kill, remark]), [&kill[1..], remark]);
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! The kernel prints a report under one lock (`oom_lock`), always in the same order: header, stack, charge, statistics or
 //! Mem-Info, task table, `oom-kill:` summary, kill line, group members. So one report is open at a time, and a message that
 //! cannot follow what was read begins the next one. Everything else in the log is foreign and passes by. What is lost
-//! makes a report shorter, never wrong: see [`finish`].
+//! makes a report shorter, never wrong: see `finish.rs`.
 
 mod draft;
 mod finish;

@@ -48,6 +48,21 @@ pub(super) fn member(bytes: &[u8]) -> Option<Value> {
     Some(Value::Object(Map::from_iter([((*key).to_owned(), parsed)])))
 }
 
+/// An object whose end is not here (the log was cut): what it says up to its last whole member or inside it.
+pub(super) fn cut_off(bytes: &[u8]) -> Option<Value> {
+    const LONGEST: usize = 64 << 10;
+    const MEMBERS_GIVEN_UP: usize = 4;
+    let mut rest = Some(bytes).filter(|bytes| bytes.starts_with(b"{") && bytes.len() < LONGEST)?;
+    for _ in 0..MEMBERS_GIVEN_UP {
+        let closed = ["\"}", "}", "\"}}", "}}"].iter().find_map(|end| parse(&[rest, end.as_bytes()].concat()));
+        if closed.is_some() {
+            return closed;
+        }
+        rest = rest.rfind(b",\"").and_then(|comma| rest.get(..comma))?;
+    }
+    None
+}
+
 /// util-linux's dmesg copies bytes that are no UTF-8 as they are. They travel through the JSON reader as characters of
 /// this private range.
 const RAW_BYTES: u32 = 0x0010_ff00;

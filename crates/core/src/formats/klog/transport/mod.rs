@@ -1,13 +1,13 @@
 //! Strips what was wrapped around the kernel's text and keeps what the wrapping knew.
 //!
 //! ```text
-//! raw line ─clean─▶ block? (JSON, journal export) ─▶ peel: layer after layer ─▶ unescape ─▶ Record
+//! raw line ─whole─▶ clean ─▶ block? (JSON, journal export) ─▶ peel: layer after layer ─▶ unescape ─▶ Record
 //! ```
 //!
 //! A log is what somebody had at hand: `dmesg` in any of its styles, /dev/kmsg, the journal in any of its formats, syslog,
 //! a container runtime's JSON, a quoted mail, a web page; often several in one file. So every line says for itself what
-//! it is, and the memory of the stream only breaks ties ([`habit`]). The constraint that shaped this: process names, which
-//! anybody chooses, stand in the kernel's text. What could be a name is never peeled ([`prefix`]).
+//! it is, and the memory of the stream only breaks ties (`habit.rs`). The constraint that shaped this: process names, which
+//! anybody chooses, stand in the kernel's text. What could be a name is never peeled (`prefix.rs`).
 //!
 //! Memory is bounded by the longest entry that is put together from lines (1 MiB), time is linear.
 
@@ -209,7 +209,10 @@ impl Unwrapper {
                     let base = Box::new(head.record);
                     self.collect(Collector::default(), base, start, number, emit);
                 }
-                None => self.text(head, start, Some(column(line, start)), emit),
+                None => match json::cut_off(start) {
+                    Some(value) => self.value(&value, &head.record, 0, emit),
+                    None => self.text(head, start, Some(column(line, start)), emit),
+                },
             },
         }
     }

@@ -37,9 +37,8 @@ impl QuotedPrintable {
     pub(super) fn feed<'a>(&mut self, line: &'a [u8], number: u64, begins: impl Fn(&[u8]) -> bool) -> Fed<'a> {
         let (whole, first) = match self.broken.take() {
             None => (Cow::Borrowed(line), number),
-            Some((mut before, first)) if !self.known && begins(line) => {
-                before.push(b'=');
-                return Fed::Before(before, first);
+            Some((before, first)) if !self.known && begins(line) => {
+                return Fed::Before(self.broken_off(before), first);
             }
             Some((mut before, first)) => {
                 before.extend_from_slice(line);
@@ -63,16 +62,31 @@ impl QuotedPrintable {
 
     /// The line that did not go on: the end of the input.
     pub(super) fn flush(&mut self) -> Option<(Vec<u8>, u64)> {
-        self.broken.take().map(|(mut line, first)| {
-            line.push(b'=');
-            (line, first)
-        })
+        let (line, first) = self.broken.take()?;
+        Some((self.broken_off(line), first))
+    }
+
+    /// A line that ends in the `=` that was taken off it.
+    fn broken_off(&mut self, mut line: Vec<u8>) -> Vec<u8> {
+        self.known |= is_evidence(&line);
+        if self.known {
+            return decode(Cow::Owned(line)).into_owned();
+        }
+        line.push(b'=');
+        line
     }
 }
 
-/// Every `=` begins an escape.
+/// Every `=` begins an escape; the last one may have been cut.
 fn is_well_formed(line: &[u8]) -> bool {
-    line.split(|b| *b == b'=').skip(1).all(|after| escaped_byte(after).is_some())
+    let mut escapes = line.split(|b| *b == b'=').skip(1).peekable();
+    while let Some(after) = escapes.next() {
+        let cut = escapes.peek().is_none() && matches!(after, [] | [b'0'..=b'9' | b'A'..=b'F']);
+        if !cut && escaped_byte(after).is_none() {
+            return false;
+        }
+    }
+    true
 }
 
 fn escaped_byte(digits: &[u8]) -> Option<u8> {
