@@ -194,6 +194,7 @@ impl Draft {
             Part::Kill => self.can_take_kill(text, record),
             Part::GroupKill | Part::Reaper | Part::Lost => true,
             Part::Panic => self.report.panic.is_none(),
+            Part::OomKill if self.is_over() => self.is_late_summary(text),
             _ if self.is_over() => false,
             Part::NoKillable => true,
             // The same once more is the next report, except for what has many lines.
@@ -210,6 +211,16 @@ impl Draft {
             }
             _ => stage >= self.stage,
         }
+    }
+
+    /// The summary of the victim whose kill line was just read: a log with the newest line first, or lines that somebody
+    /// put in another order.
+    fn is_late_summary(&self, text: &[u8]) -> bool {
+        let Some(Message::OomKill(kill)) = super::message::parse(text) else { return false };
+        let [victim] = self.report.victims.as_slice() else { return false };
+        let same_name = kill.task.is_some() && kill.task == victim.comm.as_ref().map(|comm| comm.as_bytes());
+        let alone = !self.report.extent.header && self.is_first_of_its_kind(Part::OomKill) && self.rows.is_empty();
+        alone && (kill.pid == Some(victim.pid) || (kill.pid.is_none() && same_name))
     }
 
     fn is_first_of_its_kind(&self, part: Part) -> bool {
@@ -396,7 +407,7 @@ impl Draft {
     fn task_in_cgroup(&mut self, task: &TaskInCgroup<'_>) {
         self.report.scope = Some(Scope::Memcg);
         self.report.victim_cgroup = task.task.map(Into::into);
-        self.report.limit_cgroup = task.limit.map(Into::into);
+        self.report.limit_cgroup = task.limit.map(|limit| uncut(limit, task.task).into());
     }
 
     fn usage(&mut self, usage: &Usage) {
@@ -595,6 +606,16 @@ impl Draft {
             }
         }
     }
+}
+
+/// The limit's cgroup is the victim's or one above it. So a path that a pager cut inside the last component of the victim's
+/// path was that path.
+fn uncut<'a>(limit: &'a [u8], task: Option<&'a [u8]>) -> &'a [u8] {
+    let cut = |task: &&[u8]| {
+        let last = task.rfind_byte(b'/').map_or(0, |at| at + 1);
+        limit.len() > last && limit.len() < task.len() && task.starts_with(limit)
+    };
+    task.filter(cut).unwrap_or(limit)
 }
 
 /// A line for `--evidence`. No line of a report is this long: two cgroup paths of 4 KiB and what stands between.

@@ -71,10 +71,11 @@ pub enum Message<'a> {
 
 /// What the messages other than frames and Mem-Info contain. Most lines of a report are frames, rows and statistics: one
 /// search over the line spares them sixteen.
-const ANCHORS: [&str; 22] = [
+const ANCHORS: [&str; 23] = [
     "illed process ",
     "ill process ",
-    "oom-killer:",
+    "oom-killer",
+    " invoked oom: ",
     "oom-kill:",
     ": usage ",
     "Task in",

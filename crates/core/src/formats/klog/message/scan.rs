@@ -54,7 +54,8 @@ pub(super) fn rsplit_at<'a>(text: &'a [u8], separator: &str) -> Option<(&'a [u8]
 pub(super) fn kib_field(text: &[u8], key: &str) -> Option<Bytes> {
     let value = after(text, key)?.trim_ascii_start();
     let (kib, rest) = number(value).filter(|(_, rest)| !rest.starts_with(b",")).or_else(|| separated_number(value))?;
-    (rest.starts_with(b"kB") || rest.starts_with(b"KB")).then(|| Bytes::from_kib(kib))
+    // A line may break off inside the unit; the number was whole then.
+    (rest.starts_with(b"kB") || rest.starts_with(b"KB") || rest == b"k").then(|| Bytes::from_kib(kib))
 }
 
 /// `26,184,840`: somebody made a number easier to read.

@@ -30,7 +30,15 @@ pub struct Invoked<'a> {
 }
 
 pub(super) fn invoked(text: &[u8]) -> Option<Invoked<'_>> {
-    let (before, fields) = rsplit_at(text, "oom-killer:")?;
+    let (before, fields) = rsplit_at(text, "oom-killer:")
+        // Huawei Cloud EulerOS; and a header that somebody cut behind its verb.
+        .or_else(|| rsplit_at(text, "oom: ").filter(|(_, fields)| fields.starts_with(b"gfp_mask=")))
+        .or_else(|| {
+            text.trim_ascii_end()
+                .strip_suffix(b"oom-killer")
+                .filter(|before| before.len() <= COMM_MAX + 9)
+                .map(|b| (b, &b""[..]))
+        })?;
     let comm = if !before.ends_with(b" ") {
         // 2.6.10 … 2.6.18 print no name. No name can be as long as what must follow here.
         fields.trim_ascii_start().starts_with(b"gfp_mask=").then_some(None)?
