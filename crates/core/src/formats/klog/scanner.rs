@@ -149,6 +149,7 @@ impl Scanner {
 
     /// Passes over the next `length` bytes, in which [`has_literal`] found none, also not across their ends. `tail` is their end, [`Self::TAIL`] of it. Only while [`Self::is_skipping`].
     pub fn pass(&mut self, length: u64, newlines_in_it: u64, tail: &[u8]) {
+        debug_assert!(self.is_skipping(), "bytes may only be passed over while nothing waits for the rest of a line");
         let tail = &tail[tail.len().saturating_sub(LOOK_BACK)..];
         self.tally.bytes += length;
         self.advance(self.end);
@@ -376,7 +377,16 @@ pub fn newlines(bytes: &[u8]) -> u64 {
 }
 
 /// The longest of `LITERALS`: how far a look must reach beyond both ends of a stretch.
-pub const LONGEST_LITERAL: usize = 18;
+pub const LONGEST_LITERAL: usize = {
+    let (mut longest, mut i) = (0, 0);
+    while i < LITERALS.len() {
+        if LITERALS[i].len() > longest {
+            longest = LITERALS[i].len();
+        }
+        i += 1;
+    }
+    longest
+};
 
 #[cfg(test)]
 mod tests {

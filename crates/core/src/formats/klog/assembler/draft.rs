@@ -1,10 +1,12 @@
 //! A report while it is being read.
 
+use std::collections::HashSet;
+
 use bstr::ByteSlice;
 use indexmap::IndexMap;
 
+use super::order::stage_of;
 use super::recent::Recent;
-use super::{LONGEST_PAUSE_US, find};
 use crate::evidence::{
     Constraint, Counter, Evidence, FreeBlocks, KernelReport, NodeMemory, Panic, Part, Reaped, Scope, Stacks, Swap,
     Trigger, Victim, Zone,
@@ -23,9 +25,6 @@ const MOST_ROWS: usize = 1 << 16;
 
 /// Lines of text kept of one part, for `--evidence`. The line numbers are exact all the same.
 const MOST_LINES_OF_A_PART: usize = 400;
-
-/// Between the kill lines of one group.
-const GROUP_PAUSE_US: u64 = 1_000_000;
 
 /// Functions that only an OOM kill has in its trace.
 const OOM_FUNCTIONS: [&[u8]; 5] =
@@ -59,6 +58,8 @@ pub(super) struct Draft {
     pub(super) report: KernelReport,
     pub(super) columns: Option<Columns>,
     pub(super) rows: Vec<RawRow>,
+    /// Of all rows, to recognise a kill of somebody who is not among them.
+    pub(super) row_pids: HashSet<u32>,
     pub(super) rows_left_out: u64,
     pub(super) evidence: Vec<Evidence>,
     pub(super) killed_at: Option<When>,
@@ -66,15 +67,19 @@ pub(super) struct Draft {
     pub(super) lines: (u64, u64),
     pub(super) host: Option<String>,
     pub(super) boot_id: Option<String>,
+    /// Frames and a `CPU:` line of somebody else stand between the parts of this report.
+    pub(super) foreign_trace: bool,
+    /// And Mem-Info, behind somebody's failed allocation.
+    pub(super) foreign_mem_info: bool,
     /// From Mem-Info, in pages until the page size is known.
     pub(super) total_pages: IndexMap<String, u64>,
     pub(super) other_pages: OtherPages,
     pub(super) summary: Option<SummaryVictim>,
-    stage: u8,
+    pub(super) stage: u8,
     statistics: Statistics,
-    event: bool,
-    table_ended: bool,
-    title_seen: bool,
+    pub(super) event: bool,
+    pub(super) table_ended: bool,
+    pub(super) title_seen: bool,
     memory_usage_read: bool,
 }
 
@@ -123,28 +128,6 @@ pub(super) fn part_of(message: &Message<'_>) -> Part {
     }
 }
 
-/// The kernel's order. Mem-Info stands where usage and statistics stand, or behind them (before 3.9).
-const fn stage_of(part: Part) -> u8 {
-    match part {
-        Part::Sysrq => 0,
-        Part::Header => 1,
-        Part::Cpuset => 2,
-        Part::Cpu => 3,
-        Part::Stack => 4,
-        Part::TaskInCgroup => 5,
-        Part::Usage => 6,
-        Part::OtherUsage => 7,
-        Part::MemoryStat => 8,
-        Part::NodeMemory => 9,
-        Part::TaskTable => 10,
-        Part::OomKill => 11,
-        Part::Chosen => 12,
-        Part::NoKillable | Part::Kill => 13,
-        Part::GroupKill => 14,
-        Part::Lost | Part::Reaper | Part::Panic => 15,
-    }
-}
-
 impl Draft {
     pub(super) fn new(record: &Record) -> Self {
         Self {
@@ -180,109 +163,6 @@ impl Draft {
 
     pub(super) fn expects_statistics(&self) -> bool {
         matches!(self.statistics, Statistics::OfLimitCgroup) && self.stage <= stage_of(Part::MemoryStat)
-    }
-
-    /// Whether the kernel can have printed this part after what was read.
-    pub(super) fn can_take(&self, part: Part, text: &[u8], record: &Record) -> bool {
-        if self.too_long_ago(record) {
-            // Thousands of processes that share the victim's memory take minutes to name on a slow console.
-            return part == Part::Kill && self.is_over() && text.ends_with(b" sharing same memory");
-        }
-        let stage = stage_of(part);
-        match part {
-            Part::Header | Part::Sysrq => self.stage == 0,
-            Part::Kill => self.can_take_kill(text, record),
-            Part::GroupKill | Part::Reaper | Part::Lost => true,
-            Part::Panic => self.report.panic.is_none(),
-            Part::OomKill if self.is_over() => self.is_late_summary(text),
-            _ if self.is_over() => false,
-            Part::NoKillable => true,
-            // The same once more is the next report, except for what has many lines.
-            Part::Cpuset | Part::Cpu | Part::Usage | Part::TaskInCgroup | Part::Chosen | Part::OomKill
-                if stage == self.stage =>
-            {
-                self.is_first_of_its_kind(part)
-            }
-            Part::Stack => stage >= self.stage || !self.event,
-            Part::TaskTable if stage == self.stage => {
-                let second_title = self.title_seen && text.ends_with(b"pages):");
-                let second_header = self.columns.is_some() && find(text, b" total_vm ").is_some();
-                !(self.table_ended || second_title || second_header)
-            }
-            _ => stage >= self.stage,
-        }
-    }
-
-    /// The summary of the victim whose kill line was just read: a log with the newest line first, or lines that somebody
-    /// put in another order.
-    fn is_late_summary(&self, text: &[u8]) -> bool {
-        let Some(Message::OomKill(kill)) = super::message::parse(text) else { return false };
-        let [victim] = self.report.victims.as_slice() else { return false };
-        let same_name = kill.task.is_some() && kill.task == victim.comm.as_ref().map(|comm| comm.as_bytes());
-        let alone = !self.report.extent.header && self.is_first_of_its_kind(Part::OomKill) && self.rows.is_empty();
-        alone && (kill.pid == Some(victim.pid) || (kill.pid.is_none() && same_name))
-    }
-
-    fn is_first_of_its_kind(&self, part: Part) -> bool {
-        !self.evidence.iter().any(|e| e.part == part)
-    }
-
-    /// Another kill line belongs to the same event if it is a member of a group, or the same victim once more.
-    fn can_take_kill(&self, text: &[u8], record: &Record) -> bool {
-        let Some(Message::Killed(killed)) = super::message::parse(text) else { return true };
-        let scopes_agree = killed.scope.is_none() || self.report.scope.is_none() || killed.scope == self.report.scope;
-        let in_table = self.rows.iter().any(|row| row.pid == killed.pid);
-        let stranger = !self.rows.is_empty() && self.rows_left_out == 0 && !in_table;
-        if self.killed_at.is_none() {
-            let announced = self.summary.as_ref().map(|s| s.pid).or_else(|| self.report.chosen.as_ref().map(|c| c.pid));
-            let another = announced.is_some_and(|pid| pid != killed.pid);
-            // A child that is sacrificed may be absent from a table that was cut, never from a whole one.
-            return scopes_agree
-                && !self.report.no_killable_process
-                && !(another && stranger && self.report.chosen.is_none());
-        }
-        scopes_agree
-            && !stranger
-            && (self.report.group_kill == Some(true) || self.is_group_without_notice(&killed, record))
-    }
-
-    /// Kill lines right behind a whole report, with no report of their own, are members of a group whose notice was lost (or
-    /// filtered: it contains neither `oom-kill` nor `Killed`). The victim itself is named a second time among them.
-    fn is_group_without_notice(&self, killed: &Killed<'_>, record: &Record) -> bool {
-        let whole = self.report.extent.header && self.report.extent.oom_kill_line;
-        let at_once = match (self.last_at.boot_us, record.when.boot_us) {
-            (Some(last), Some(now)) => now.0.abs_diff(last.0) < GROUP_PAUSE_US,
-            _ => {
-                self.last_at == record.when
-                    || record.when.is_unknown()
-                    || self.wall_pause_us(record).is_some_and(|us| us < GROUP_PAUSE_US)
-            }
-        };
-        whole && at_once && killed.scope == Some(Scope::Memcg)
-    }
-
-    /// Microseconds of wall-clock time since the last part, where both have it.
-    fn wall_pause_us(&self, record: &Record) -> Option<u64> {
-        let wall = self
-            .last_at
-            .wall
-            .zip(record.when.wall)
-            .map(|(last, now)| now.as_microsecond().abs_diff(last.as_microsecond()));
-        let local = || {
-            let (last, now) = self.last_at.wall_local.zip(record.when.wall_local)?;
-            u64::try_from(last.duration_until(now).abs().as_micros()).ok()
-        };
-        wall.or_else(local)
-    }
-
-    fn too_long_ago(&self, record: &Record) -> bool {
-        match (self.last_at.boot_us, record.when.boot_us) {
-            (Some(last), Some(now)) => {
-                now.0 > last.0.saturating_add(LONGEST_PAUSE_US) || now.0.saturating_add(1_000_000) < last.0
-            }
-            // Syslog stamps lines when they arrive, and in whole seconds.
-            _ => self.wall_pause_us(record).is_some_and(|us| us > 2 * LONGEST_PAUSE_US),
-        }
     }
 
     /// Remembers where a part stood.
@@ -480,6 +360,7 @@ impl Draft {
             self.rows_left_out += 1;
             return;
         }
+        self.row_pids.insert(row.pid);
         self.rows.push(RawRow { pid: row.pid, comm: comm.into(), cells: row.cells.clone() });
     }
 
@@ -521,8 +402,7 @@ impl Draft {
         self.report.scope = self.report.scope.or(killed.scope);
         self.report.allocating_task_killed |= killed.allocating_task;
         self.report.extent.kill_line = true;
-        let another = self.killed_at.is_some();
-        self.report.group_kill = Some(another || self.report.group_kill == Some(true));
+        self.report.group_kill.get_or_insert(false);
         self.killed_at.get_or_insert(record.when);
         recent.victim();
         if self.report.victims.len() >= MOST_ITEMS || self.report.victims.iter().any(|v| v.pid == killed.pid) {

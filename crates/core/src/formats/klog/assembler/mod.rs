@@ -8,7 +8,10 @@
 mod draft;
 mod finish;
 mod joiner;
+mod order;
 mod recent;
+#[cfg(test)]
+mod tests;
 
 use crate::evidence::{Evidence, Gap, KernelReport, Part};
 use crate::formats::klog::message::{self, Message, Notice};
@@ -16,6 +19,7 @@ use crate::formats::klog::record::Record;
 use crate::time::When;
 use draft::Draft;
 use joiner::Joiner;
+use order::Fit;
 use recent::Recent;
 
 /// One OOM event as it stood in the log.
@@ -43,6 +47,9 @@ const PATIENCE_MS: u64 = 3000;
 /// Records without any part of a report after which a report that has its kill line is handed on.
 const LINGER_RECORDS: u32 = 256;
 
+/// Kill lines that wait for their group to be proven.
+const MOST_MEMBERS: usize = 4096;
+
 /// Longest silence of the kernel's clock inside one report. A slow serial console delays lines by less.
 const LONGEST_PAUSE_US: u64 = 30_000_000;
 
@@ -53,8 +60,11 @@ pub struct Assembler {
     draft: Option<Draft>,
     recent: Recent,
     since_part: u32,
+    part_read: bool,
     last_seq: Option<u64>,
     missing: Option<Missing>,
+    /// Kill lines right behind that of the open report, until it shows whether they are members of a group.
+    perhaps_members: Vec<Record>,
 }
 
 /// Records that did not arrive.
@@ -74,6 +84,7 @@ impl Assembler {
 
     /// Takes the next record and hands on the events that it ends.
     pub fn push(&mut self, record: Record, out: &mut dyn FnMut(LogEvent)) {
+        self.part_read = false;
         self.note_lost_records(&record);
         if record.foreign {
             return;
@@ -109,7 +120,7 @@ impl Assembler {
     /// True when the latest record was a part of a report.
     #[must_use]
     pub const fn read_a_part(&self) -> bool {
-        self.since_part == 0
+        self.part_read
     }
 
     fn flush_joiner(&mut self, out: &mut dyn FnMut(LogEvent)) {
@@ -126,6 +137,7 @@ impl Assembler {
         }
         self.charge_lost_records(record);
         let found = self.split_and_read(record, out);
+        self.part_read |= found;
         self.since_part = if found { 0 } else { self.since_part.saturating_add(1) };
         if self.since_part == LINGER_RECORDS && self.draft.as_ref().is_some_and(Draft::is_over) {
             self.close(out);
@@ -136,9 +148,11 @@ impl Assembler {
     /// are not missing.
     fn note_lost_records(&mut self, record: &Record) {
         let Some(seq) = record.seq else { return };
-        if let Some(last) = self.last_seq.filter(|last| seq > last + 1) {
+        let between =
+            self.last_seq.and_then(|last| seq.checked_sub(last)?.checked_sub(1)).filter(|between| *between > 0);
+        if let Some(between) = between {
             let missing = self.missing.get_or_insert(Missing { before: seq, count: 0 });
-            missing.count = missing.count.saturating_add(seq - last - 1);
+            missing.count = missing.count.saturating_add(between);
         }
         self.last_seq = Some(seq);
     }
@@ -155,14 +169,17 @@ impl Assembler {
     /// A record is one message; but statistics and Mem-Info came as one record of many lines (before 6.x), and
     /// node-problem-detector joins the two kill lines with a blank.
     fn split_and_read(&mut self, record: &Record, out: &mut dyn FnMut(LogEvent)) -> bool {
-        // Without a prefix, leading blanks are indentation and not the beginning of a name.
-        let text = if record.prefixed || record.framed { &record.text[..] } else { record.text.trim_ascii_start() };
-        if let Some(at) = find(text, b"sacrifice child Killed process ") {
+        let text =
+            if record.prefixed || record.framed { &record.text[..] } else { in_unknown_surroundings(&record.text) };
+        let joined = find(text, b"sacrifice child Killed process ");
+        if let Some(at) = joined.filter(|_| matches!(message::parse(text), Some(Message::Chosen(_)))) {
             let (chosen, killed) = text.split_at(at + b"sacrifice child".len());
             let read = self.read(chosen.trim_ascii(), record, out);
             return self.read(killed.trim_ascii(), record, out) || read;
         }
-        if !text.contains(&b'\n') || !self.is_list(text) {
+        // A name with a newline in it is one message; a list is none as a whole.
+        let one_message = !text.contains(&b'\n') || matches!(message::parse(text), Some(m) if !is_item(&m));
+        if one_message || !self.is_list(text) {
             return self.read(text, record, out);
         }
         let mut read = false;
@@ -177,7 +194,7 @@ impl Assembler {
         let first = text.split(|b| *b == b'\n').next().unwrap_or_default();
         let statistics_expected = self.draft.as_ref().is_some_and(Draft::expects_statistics);
         (statistics_expected && message::statistic(first).is_some())
-            || matches!(message::parse(first), Some(Message::NodeMemory(_) | Message::StatsFor(_)))
+            || message::parse(first).is_some_and(|message| is_item(&message))
     }
 
     /// Reads one message. True when it was part of a report.
@@ -188,8 +205,9 @@ impl Assembler {
         match message {
             Message::Notice(Notice::AllocationFailure) => {
                 // What follows looks like a report and kills nobody.
-                if self.draft.as_ref().is_some_and(|d| !d.is_event()) {
-                    self.draft = None;
+                match self.draft.as_mut() {
+                    Some(draft) if draft.is_event() => draft.foreign_trace_begins(),
+                    _ => self.draft = None,
                 }
                 false
             }
@@ -252,8 +270,18 @@ impl Assembler {
         if self.draft.is_none() && text.ends_with(b" sharing same memory") {
             return false;
         }
-        if self.draft.as_ref().is_some_and(|d| !d.can_take(part, text, record)) {
-            self.close(out);
+        match self.draft.as_mut().map_or(Fit::Mine, |draft| draft.fit(part, text, record)) {
+            Fit::Mine => {}
+            Fit::Next => self.close(out),
+            Fit::Foreign => return false,
+            Fit::PerhapsMember => {
+                if self.perhaps_members.len() < MOST_MEMBERS {
+                    self.perhaps_members.push(Record { text: text.to_vec(), ..record.clone() });
+                    return true;
+                }
+                self.close(out);
+            }
+            Fit::ProvesGroup => self.take_members(),
         }
         let draft = self.draft.get_or_insert_with(|| Draft::new(record));
         draft.cite(part, text, record);
@@ -261,11 +289,43 @@ impl Assembler {
         true
     }
 
+    /// Kill lines that waited turn out to be those of a group.
+    fn take_members(&mut self) {
+        let Some(draft) = self.draft.as_mut().filter(|_| !self.perhaps_members.is_empty()) else { return };
+        draft.report.group_kill = Some(true);
+        for record in std::mem::take(&mut self.perhaps_members) {
+            if let Some(message) = message::parse(&record.text) {
+                draft.cite(Part::Kill, &record.text, &record);
+                draft.absorb(&message, &record, &mut self.recent);
+            }
+        }
+    }
+
+    /// Hands on the open report, and behind it the kill lines that might have been of its group, each by itself.
     fn close(&mut self, out: &mut dyn FnMut(LogEvent)) {
         if let Some(draft) = self.draft.take().filter(Draft::is_event) {
             out(finish::finish(draft, &mut self.recent));
         }
+        for record in std::mem::take(&mut self.perhaps_members) {
+            let Some(message) = message::parse(&record.text) else { continue };
+            let mut draft = Draft::new(&record);
+            draft.cite(Part::Kill, &record.text, &record);
+            draft.absorb(&message, &record, &mut self.recent);
+            out(finish::finish(draft, &mut self.recent));
+        }
     }
+}
+
+/// A message that comes in lists.
+const fn is_item(message: &Message<'_>) -> bool {
+    matches!(message, Message::NodeMemory(_) | Message::StatsFor(_))
+}
+
+/// Text without any known prefix: leading blanks are indentation and not the beginning of a name, and an event that some
+/// tool quotes begins where the kernel's words do.
+fn in_unknown_surroundings(text: &[u8]) -> &[u8] {
+    let text = text.trim_ascii_start();
+    message::begins_within(text).map_or(text, |at| &text[at..])
 }
 
 fn find(text: &[u8], needle: &[u8]) -> Option<usize> {

@@ -201,10 +201,6 @@ pub(super) fn killed(text: &[u8]) -> Option<Killed<'_>> {
         Some(end) => (Some(&named[..end]), &named[end + 1..]),
         None => (None, &named[named.len()..]),
     };
-    let sizes_follow = tail.contains_str("total-vm:") || tail.contains_str("vsz:") || tail.contains_str(" vm:");
-    if prefix.in_the_middle && prefix.scope.is_none() && !sizes_follow {
-        return None;
-    }
     let uid = after(tail, "UID:").or_else(|| after(tail, ", UID ")).or_else(|| after(uid_before_name, ", UID "));
     Some(Killed {
         scope: prefix.scope,
@@ -241,38 +237,55 @@ fn last_within(named: &[u8], mark: &str) -> Option<usize> {
     named[..named.len().min(COMM_WRITTEN_MAX + mark.len())].rfind(mark)
 }
 
-/// What stands before `Killed process` and the like.
+/// What the kernel says before `Killed process` and the like.
 struct Prefix {
     scope: Option<Scope>,
     allocating_task: bool,
-    in_the_middle: bool,
 }
 
-/// Splits a line at the kernel's verb, which must be followed by a pid, and reads the kernel's words before it.
+/// The kernel's words before the verb, from the beginning of the message: a path or a name further on may quote them. The
+/// verb is followed by a pid.
 fn announced<'a>(text: &'a [u8], verb: &str) -> Option<(Prefix, &'a [u8])> {
-    let mut from = text.len();
-    let at = loop {
-        let at = text[..from].rfind(verb)?;
-        if text.get(at + verb.len()).is_some_and(u8::is_ascii_digit) {
-            break at;
-        }
-        from = at + verb.len() - 1;
+    let (prefix, rest) = oom_prefix(text);
+    let rest = rest.strip_prefix(verb.as_bytes()).filter(|rest| rest.first().is_some_and(u8::is_ascii_digit))?;
+    Some((prefix, rest))
+}
+
+/// `Memory cgroup out of memory: `, `Out of memory (oom_kill_allocating_task): `, `Out of memory in UB 317592: `, or nothing.
+fn oom_prefix(text: &[u8]) -> (Prefix, &[u8]) {
+    const WORDS: [(&[u8], Scope); 4] = [
+        (b"Memory cgroup out of memory", Scope::Memcg),
+        (b"Out of memory", Scope::Global),
+        (b"Out of Memory", Scope::Global),
+        (b"No available memory", Scope::Global),
+    ];
+    let nothing = (Prefix { scope: None, allocating_task: false }, text);
+    let Some((words, scope)) = WORDS.into_iter().find(|(words, _)| text.starts_with(words)) else { return nothing };
+    let rest = &text[words.len()..];
+    // `(oom_kill_allocating_task)`, `(MPOL_BIND)`, `in cpuset`, `in UB 317592`
+    let Some(colon) = rest.iter().take(40).position(|b| *b == b':') else { return nothing };
+    let detail = &rest[..colon];
+    let known = detail.is_empty() || detail.starts_with(b" (") && detail.ends_with(b")") || detail.starts_with(b" in ");
+    if !known {
+        return nothing;
+    }
+    let prefix = Prefix { scope: Some(scope), allocating_task: detail == b" (oom_kill_allocating_task)" };
+    (prefix, rest[colon + 1..].trim_ascii_start())
+}
+
+/// Where in a line of text, behind something that nobody told us of, a kill line may begin: at the kernel's words, or at
+/// the verb with sizes behind it.
+pub(super) fn begins_within(text: &[u8]) -> Option<usize> {
+    let words = ["emory cgroup out of memory", "Out of memory", "Out of Memory"].iter().filter_map(|words| {
+        let at = text.find(words)?;
+        // `Memory` may have lost its beginning; then so have we the certainty that it is the kernel's.
+        Some(if words.starts_with('e') { at.checked_sub(1)? } else { at })
+    });
+    let verb = || {
+        let at = text.find("Killed process ").or_else(|| text.find("Kill process "))?;
+        [" total-vm:", " vsz:", " or sacrifice child"].iter().any(|sizes| text[at..].contains_str(sizes)).then_some(at)
     };
-    let before = &text[..at];
-    let boundary = before.is_empty() || before.ends_with(b" ") || before.ends_with(b"]") || before.ends_with(b":");
-    let lower = |needle: &str| before.contains_str(needle);
-    let scope = if lower("emory cgroup out of memory") {
-        Some(Scope::Memcg)
-    } else if lower("ut of memory") || lower("ut of Memory") || lower("No available memory") {
-        Some(Scope::Global)
-    } else {
-        None
-    };
-    boundary.then(|| {
-        let prefix =
-            Prefix { scope, allocating_task: lower("(oom_kill_allocating_task)"), in_the_middle: !before.is_empty() };
-        (prefix, &text[at + verb.len()..])
-    })
+    words.min().or_else(verb).filter(|at| *at > 0)
 }
 
 /// `Tasks in /path are going to be killed due to memory.oom.group set`

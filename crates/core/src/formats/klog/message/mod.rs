@@ -109,15 +109,16 @@ pub fn parse(text: &[u8]) -> Option<Message<'_>> {
     if !has_anchor(text) {
         return trigger::stack(text).map(Message::Stack).or_else(|| node_memory::line(text).map(Message::NodeMemory));
     }
-    None.or_else(|| kill::killed(text).map(Message::Killed))
+    // Those that begin with the kernel's own words come first: their paths may quote the others.
+    None.or_else(|| kill::oom_kill(text).map(Message::OomKill))
+        .or_else(|| charge::stats_for(text).map(Message::StatsFor))
+        .or_else(|| charge::task_in_cgroup(text).map(Message::TaskInCgroup))
+        .or_else(|| kill::group_kill(text).map(Message::GroupKill))
+        .or_else(|| kill::killed(text).map(Message::Killed))
         .or_else(|| kill::shares_memory(text).map(Message::SharesMemory))
         .or_else(|| kill::chosen(text).map(Message::Chosen))
         .or_else(|| trigger::invoked(text).map(Message::Invoked))
-        .or_else(|| kill::oom_kill(text).map(Message::OomKill))
         .or_else(|| charge::usage(text).map(Message::Usage))
-        .or_else(|| charge::task_in_cgroup(text).map(Message::TaskInCgroup))
-        .or_else(|| charge::stats_for(text).map(Message::StatsFor))
-        .or_else(|| kill::group_kill(text).map(Message::GroupKill))
         .or_else(|| kill::reap(text).map(Message::Reap))
         .or_else(|| table::header(text).map(Message::TableHeader))
         .or_else(|| trigger::cpu(text).map(Message::Cpu))
@@ -125,6 +126,19 @@ pub fn parse(text: &[u8]) -> Option<Message<'_>> {
         .or_else(|| notice::notice(text).map(Message::Notice))
         .or_else(|| trigger::stack(text).map(Message::Stack))
         .or_else(|| node_memory::line(text).map(Message::NodeMemory))
+}
+
+/// Where a message may begin in text of unknown origin, behind something that is not known as a prefix (`Warning
+/// OOMKilling  node/a  Memory cgroup out of memory: …`). `None` where it begins at the beginning, or nowhere.
+///
+/// Not for text that a transport delivered as the kernel's: there it would let a path in the middle of a message pass for
+/// another message.
+#[must_use]
+pub fn begins_within(text: &[u8]) -> Option<usize> {
+    if parse(text).is_some() || !has_anchor(text) {
+        return None;
+    }
+    kill::begins_within(text).or_else(|| trigger::header_begins_within(text))
 }
 
 /// Reads a row of the task table, whose columns the header named or the row's own shape must tell.

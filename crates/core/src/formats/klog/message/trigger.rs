@@ -5,8 +5,8 @@
 
 use bstr::ByteSlice;
 
-use super::COMM_MAX;
 use super::scan::{after, fields, kernel_text, narrow, rsplit_at, signed, split_at, word};
+use super::{COMM_MAX, COMM_WRITTEN_MAX};
 
 /// `java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), nodemask=(null), order=0, oom_score_adj=996`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) fn invoked(text: &[u8]) -> Option<Invoked<'_>> {
         let before = [" invoked ", " invoked loc ", " invoked glob ", " invoked PF "]
             .iter()
             .find_map(|verb| before.strip_suffix(verb.as_bytes()))?;
-        Some(name_at_end(before))
+        Some(whole_name(before)?)
     };
     let gfp = after(fields, "gfp_mask=").or_else(|| after(fields, "gfp "));
     let gfp_mask = gfp.and_then(|g| {
@@ -73,6 +73,24 @@ pub(super) fn invoked(text: &[u8]) -> Option<Invoked<'_>> {
         oom_adj,
         complete: oom_score_adj.is_some() || oom_adj.is_some(),
     })
+}
+
+/// What stands before the verb, if it can be a name: 15 bytes, or more where a transport wrote them as `\xNN`; OpenVZ puts
+/// it behind the pid.
+fn whole_name(text: &[u8]) -> Option<&[u8]> {
+    let behind_pid = text.strip_suffix(b")").and_then(|text| split_at(text, " ("));
+    if let Some((_, name)) = behind_pid.filter(|(pid, _)| !pid.is_empty() && pid.iter().all(u8::is_ascii_digit)) {
+        return Some(name);
+    }
+    let escaped = text.contains_str("\\x") && text.len() <= COMM_WRITTEN_MAX;
+    (text.len() <= COMM_MAX || escaped).then_some(text)
+}
+
+/// Where in a line of text, behind something that nobody told us of, a header may begin.
+pub(super) fn header_begins_within(text: &[u8]) -> Option<usize> {
+    let end = text.rfind(" invoked oom-killer:")?;
+    let name = name_at_end(&text[..end]);
+    Some(end - name.len()).filter(|at| *at > 0)
 }
 
 /// The process name that a text ends with. Behind an unknown prefix the name has no left edge; then it is at most what a
@@ -222,10 +240,9 @@ mod tests {
     #[test]
     fn odd_header_names() {
         assert_eq!(invoked(b" invoked oom-killer: order=0").unwrap().comm, Some(&b""[..]));
-        assert_eq!(
-            invoked(b"some-node-7 kern.warn: java invoked oom-killer: order=0").unwrap().comm,
-            Some(&b"java"[..])
-        );
+        let behind_something = b"some-node-7 kern.warn: java invoked oom-killer: order=0";
+        assert_eq!(invoked(behind_something), None, "no name is that long");
+        assert_eq!(header_begins_within(behind_something), Some(23));
     }
 
     /// The `CPU:` line of old and new kernels; names that contain the words behind the name.
