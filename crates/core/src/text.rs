@@ -109,6 +109,14 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
+/// A name as it stands in a sentence: escaped, and in quotes where it could be mistaken for the text around it.
+#[must_use]
+pub fn name_in_text(bytes: &[u8]) -> String {
+    let shown = escape(bytes);
+    let is_plain = |c: char| c.is_alphanumeric() || "._-+/:@~[]".contains(c);
+    if !shown.is_empty() && shown.chars().all(is_plain) { shown } else { format!("\"{shown}\"") }
+}
+
 /// True for control characters and for those that are invisible or change the text beside them: what [`escape`] escapes
 /// besides the backslash.
 #[must_use]
@@ -139,6 +147,14 @@ mod tests {
         assert_eq!(escape("a\u{202e}b\u{9b}c".as_bytes()), "a\\u{202e}b\\u{9b}c");
         assert_eq!(escape(b"\xff\xfe\x80bad"), "\\xff\\xfe\\x80bad");
         assert_eq!(escape("é日本語".as_bytes()), "é日本語");
+    }
+
+    /// A name that reads like the sentence around it is quoted.
+    #[test]
+    fn names_in_a_sentence() {
+        assert_eq!(name_in_text(b"java"), "java");
+        assert_eq!(name_in_text(b"x,pid=1,uid=0"), "\"x,pid=1,uid=0\"");
+        assert_eq!(name_in_text(b""), "\"\"");
     }
 
     /// `comm_hex` appears exactly when the string form lost something.

@@ -31,6 +31,17 @@ impl Bytes {
         if whole.0 == 0 { 0.0 } else { self.0 as f64 / whole.0 as f64 }
     }
 
+    /// Two sizes that are compared: as people write them, or in KiB or bytes where both would read the same and are not.
+    #[must_use]
+    pub fn side_by_side(self, other: Self) -> (String, String) {
+        if self == other || self.to_string() != other.to_string() {
+            return (self.to_string(), other.to_string());
+        }
+        let in_kib = self.0.is_multiple_of(1024) && other.0.is_multiple_of(1024);
+        let (divisor, unit) = if in_kib { (1024, "KiB") } else { (1, "B") };
+        (format!("{} {unit}", self.0 / divisor), format!("{} {unit}", other.0 / divisor))
+    }
+
     /// As a Kubernetes manifest quantity, rounded *up* to the unit that keeps it short:
     /// `128Mi`, `1536Mi`, `2Gi`. Sizes under 1 MiB become `1Mi`.
     #[must_use]
@@ -110,6 +121,15 @@ mod tests {
         assert_eq!(Bytes::from_kib(48896).to_string(), "47.8 MiB");
         assert_eq!(Bytes((1 << 30) - 1).to_string(), "1 GiB");
         assert_eq!(Bytes(u64::MAX).to_string(), "16 EiB");
+    }
+
+    /// Two sizes of which one is said to be less than the other never read the same.
+    #[test]
+    fn compared_sizes_differ() {
+        let pair = |a: u64, b: u64| Bytes::from_kib(a).side_by_side(Bytes::from_kib(b));
+        assert_eq!(pair(1620, 1664), ("1620 KiB".to_owned(), "1664 KiB".to_owned()));
+        assert_eq!(pair(304, 340), ("304 KiB".to_owned(), "340 KiB".to_owned()));
+        assert_eq!(pair(2048, 2048), ("2 MiB".to_owned(), "2 MiB".to_owned()));
     }
 
     /// A quantity in a manifest never rounds below what was asked for.

@@ -33,14 +33,15 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub fn of(incident: &'a Incident) -> Self {
         let report = incident.report();
+        let verdict = verdict::of(report);
         let page_size = report.page_size_bytes.filter(|p| *p > 0).unwrap_or(4096);
         Self {
             incident,
             report,
-            verdict: verdict::of(report),
             page_size,
-            memory: MemoryUse::of(report),
+            memory: memory(report, verdict.killer),
             ranking: ranking::replay(report, page_size, &missing(report, "task table", Part::TaskTable)),
+            verdict,
         }
     }
 
@@ -63,6 +64,12 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub fn is_node_kill(&self) -> bool {
         matches!(self.verdict.killer, Killer::Node | Killer::Cpuset | Killer::MemoryPolicy) && !self.is_sysrq()
+    }
+
+    /// Only some of the machine's memory nodes were allowed.
+    #[must_use]
+    pub fn is_of_some_nodes(&self) -> bool {
+        matches!(self.verdict.killer, Killer::Cpuset | Killer::MemoryPolicy)
     }
 
     /// A person or a watchdog asked for it.
@@ -133,6 +140,16 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// All that is resident of a victim, file pages included: from the table, so that it compares with the other rows, else
+    /// from the kill line.
+    #[must_use]
+    pub fn resident(&self, victim: &Victim) -> Option<Bytes> {
+        self.row_of(victim.pid).and_then(|t| t.rss_bytes).or_else(|| {
+            let (anon, file) = victim.anon_bytes.zip(victim.file_bytes)?;
+            Some(Bytes(anon.0.saturating_add(file.0).saturating_add(victim.shmem_bytes.map_or(0, |b| b.0))))
+        })
+    }
+
     /// What most of the memory is.
     #[must_use]
     pub fn filler(&self) -> Option<Filler> {
@@ -189,6 +206,16 @@ impl<'a> Facts<'a> {
 #[must_use]
 pub fn in_pod(cgroup: &Untrusted) -> bool {
     identify(cgroup.as_bytes()).is_some_and(|owner| owner.pod_uid.is_some())
+}
+
+/// Of what ran out: the totals of the machine say nothing about those of its nodes that a cpuset or a policy allows.
+fn memory(report: &KernelReport, killer: Killer) -> Option<MemoryUse> {
+    let nodes = match killer {
+        Killer::Cpuset => &report.mems_allowed,
+        Killer::MemoryPolicy => &report.nodemask,
+        _ => return MemoryUse::of(report),
+    };
+    MemoryUse::of_nodes(report.node_memory.as_ref()?, nodes.as_deref()?)
 }
 
 /// Memory that belongs to no process.

@@ -9,7 +9,8 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{KernelReport, NodeMemory};
+use super::facts::list_contains;
+use crate::evidence::{KernelReport, NodeMemory, Zone};
 use crate::units::{Bytes, Limit};
 
 /// One kind of memory.
@@ -57,6 +58,7 @@ pub enum Filler {
 /// Names of parts: the report's bar shows them.
 const ANON: &str = "anonymous";
 const SHMEM: &str = "tmpfs and shared memory";
+const ANON_AND_SHMEM: &str = "anonymous and shared memory";
 const CACHE: &str = "file cache";
 const HUGETLB: &str = "huge pages set aside";
 const MLOCKED: &str = "locked (unevictable)";
@@ -132,6 +134,29 @@ impl MemoryUse {
         Some(Self::balanced(managed.saturating_sub(free), Some(managed), parts))
     }
 
+    /// What is known of some memory nodes alone: their zones' lists, on which shared memory is among the anonymous, and nothing
+    /// of what the kernel holds there. `nodes` as printed; `None` where the log has not their zones.
+    #[must_use]
+    pub(super) fn of_nodes(node: &NodeMemory, nodes: &str) -> Option<Self> {
+        let zones: Vec<_> = node.zones.iter().filter(|zone| list_contains(nodes, zone.node)).collect();
+        let sum = |bytes: &dyn Fn(&Zone) -> Option<u64>| {
+            zones.iter().try_fold(0u64, |sum, zone| bytes(zone).map(|b| sum.saturating_add(b)))
+        };
+        let counted = |keys: &[&str]| {
+            keys.iter().fold(0u64, |total, key| {
+                total.saturating_add(sum(&|zone| zone.counters_bytes.get(*key).copied()).unwrap_or(0))
+            })
+        };
+        let managed = sum(&|zone| zone.managed_bytes.map(|b| b.0)).filter(|managed| *managed > 0)?;
+        let free = sum(&|zone| zone.free_bytes.map(|b| b.0)).filter(|free| *free <= managed)?;
+        let parts = vec![
+            part(ANON_AND_SHMEM, counted(&["active_anon", "inactive_anon"]), false),
+            part(CACHE, counted(&["active_file", "inactive_file"]), true),
+            part(MLOCKED, counted(&["unevictable"]), false),
+        ];
+        Some(Self::balanced(managed - free, Some(managed), parts))
+    }
+
     fn balanced(usage_bytes: u64, limit_bytes: Option<u64>, mut parts: Vec<MemoryPart>) -> Self {
         parts.retain(|p| p.bytes > 0);
         parts.sort_by_key(|p| std::cmp::Reverse(p.bytes));
@@ -166,7 +191,7 @@ impl MemoryUse {
     /// Slab, stacks, page tables, buffers: what the kernel holds for the processes.
     #[must_use]
     pub fn kernel(&self) -> Bytes {
-        let other = [ANON, SHMEM, CACHE, HUGETLB, MLOCKED];
+        let other = [ANON, SHMEM, ANON_AND_SHMEM, CACHE, HUGETLB, MLOCKED];
         Bytes(
             self.parts
                 .iter()
@@ -322,6 +347,25 @@ mod tests {
             .insert("/a".into(), stat(&[("rss", 50), ("cache", 40), ("inactive_anon", 30), ("active_anon", 50)]));
         let lines = MemoryUse::of(&lines).unwrap();
         assert_eq!((lines.anon(), lines.shmem(), lines.cache()), (Bytes(50), Bytes(30), Bytes(10)));
+    }
+
+    /// Of a machine of which one node was allowed, only that node's zones count.
+    #[test]
+    fn one_node_of_several() {
+        let zone = |node, free, anon| Zone {
+            node,
+            free_bytes: Some(Bytes(free)),
+            managed_bytes: Some(Bytes(100)),
+            counters_bytes: stat(&[("active_anon", anon), ("inactive_anon", 5)]),
+            ..Zone::default()
+        };
+        let machine =
+            NodeMemory { zones: vec![zone(0, 90, 1), zone(1, 10, 60), zone(1, 0, 70)], ..NodeMemory::default() };
+        let one = MemoryUse::of_nodes(&machine, "1").unwrap();
+        assert_eq!((one.usage_bytes, one.limit_bytes, one.unaccounted_bytes), (190, Some(200), 50));
+        assert_eq!(one.named("anonymous and shared memory"), Bytes(140));
+        balances(&one);
+        assert_eq!(MemoryUse::of_nodes(&machine, "2"), None);
     }
 
     /// Statistics that ran ahead of the usage are not bent to fit; numbers from a hostile log do not overflow.

@@ -133,7 +133,7 @@ pub fn diagnose(incident: &Incident) -> Diagnosis {
         match (rule.check)(&facts) {
             Answer::Found(found) => diagnosis.take(rule, incident, found, &mut advice),
             Answer::Absent => {}
-            Answer::CannotTell(gap) => diagnosis.lacks(gap),
+            Answer::CannotTell(gap) => diagnosis.lacks(incident, gap),
         }
     }
     advice.sort_by_key(|a| a.rank);
@@ -153,15 +153,43 @@ impl Diagnosis {
             evidence: incident.evidence.iter().filter(|e| o.parts.contains(&e.part)).map(|e| e.id.clone()).collect(),
         }));
         for gap in found.gaps {
-            self.lacks(gap);
+            self.lacks(incident, gap);
         }
         advice.extend(found.advice);
     }
 
-    /// One missing part keeps several rules from answering; it is said once.
-    fn lacks(&mut self, gap: Gap) {
-        if !self.gaps.contains(&gap) {
+    /// One missing part keeps several rules from answering; it is said once, and not again where the incident says it.
+    fn lacks(&mut self, incident: &Incident, gap: Gap) {
+        if !self.gaps.contains(&gap) && !is_said(incident, &gap) {
             self.gaps.push(gap);
         }
     }
+}
+
+/// What the reading of the log calls the things that rules ask for.
+const SAME_THING: &[(&str, &[&str])] = &[
+    (
+        "trigger, gfp mask and order",
+        &["who asked for the memory", "order of the allocation", "the first lines of the report"],
+    ),
+    (
+        "trigger, limit, task table",
+        &[
+            "who asked for the memory",
+            "limit of the cgroup",
+            "task table",
+            "the first lines of the report",
+            "the report of this kill",
+        ],
+    ),
+    ("cgroup whose limit was hit", &["the cgroup whose limit was reached"]),
+    ("beginning of the task table", &["all rows of the task table"]),
+    ("rows of the task table", &["all rows of the task table"]),
+];
+
+fn is_said(incident: &Incident, gap: &Gap) -> bool {
+    incident.gaps.iter().any(|said| {
+        let same = SAME_THING.iter().find(|(name, _)| *name == said.wanted);
+        said.wanted == gap.wanted || same.is_some_and(|(_, asked)| asked.contains(&gap.wanted.as_str()))
+    })
 }

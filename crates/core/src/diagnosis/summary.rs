@@ -7,6 +7,7 @@ use super::facts::{Facts, Impersonal};
 use super::rules;
 use super::words;
 use crate::evidence::Victim;
+use crate::units::Bytes;
 
 /// The sentence.
 #[must_use]
@@ -117,19 +118,12 @@ fn outcome(facts: &Facts<'_>) -> String {
     match facts.impersonal() {
         Some(Impersonal::Tmpfs(bytes)) => {
             return format!(
-                "{bytes} of tmpfs files that no process maps fill it, and {}{} was {} for them",
-                words::victim(victim),
-                only(facts, victim),
-                verb(victim)
+                "{bytes} of tmpfs files that no process maps fill it, and {}",
+                bystander(facts, victim, "them")
             );
         }
         Some(Impersonal::Kernel(bytes)) => {
-            return format!(
-                "{bytes} of kernel memory fill it, and {}{} was {} for that",
-                words::victim(victim),
-                only(facts, victim),
-                verb(victim)
-            );
+            return format!("{bytes} of kernel memory fill it, and {}", bystander(facts, victim, "that"));
         }
         None => {}
     }
@@ -154,21 +148,17 @@ fn without_victim(facts: &Facts<'_>) -> String {
 
 fn group(facts: &Facts<'_>, victim: &Victim) -> String {
     let others = facts.report.victims.len() - 1;
-    let spared = rules::spared(facts).count();
-    let except = if spared == 0 {
-        String::new()
-    } else {
-        format!(
-            ", except {} that {} exempt",
-            words::count(spared, "process", "processes"),
-            if spared == 1 { "is" } else { "are" }
-        )
+    let spared: Vec<_> = rules::spared(facts).collect();
+    let except = match spared.as_slice() {
+        [] => String::new(),
+        [one] => format!("; {}, exempt by oom_score_adj -1000, lives", words::task(one)),
+        many => format!("; {} processes, exempt by oom_score_adj -1000, live", many.len()),
     };
     format!(
-        "{}{} and {} were killed together, because the cgroup is set to die as one{except}",
+        "{}{} and {} were killed as a group (memory.oom.group){except}",
         words::victim(victim),
         held(facts, victim),
-        words::count(others, "other process", "other processes"),
+        words::count(others, "other", "others"),
     )
 }
 
@@ -214,7 +204,7 @@ fn personal(facts: &Facts<'_>, victim: &Victim) -> String {
     let grew_to = if other_trigger.is_some() { "held" } else { "grew to" };
     let grew = match (anon, facts.limit()) {
         (Some(anon), Some(limit)) if anon.share_of(limit) >= 0.5 => {
-            format!("{name} {grew_to} {anon} of anonymous memory and was {dead}")
+            format!("{name} {grew_to} {anon} of anonymous memory{} and was {dead}", swapped(facts, victim, anon))
         }
         _ => match victim.shmem_bytes {
             Some(shared) if shared > anon.unwrap_or_default() => {
@@ -229,20 +219,39 @@ fn personal(facts: &Facts<'_>, victim: &Victim) -> String {
     }
 }
 
+/// ` with 15.8 MiB more in swap`, where that is worth a word.
+fn swapped(facts: &Facts<'_>, victim: &Victim, anon: Bytes) -> String {
+    let swap = facts.row_of(victim.pid).and_then(|t| t.swap_bytes).filter(|swap| swap.0 >= anon.0 / 4 && swap.0 > 0);
+    swap.map_or_else(String::new, |swap| format!(", with {swap} more in swap,"))
+}
+
 fn verb(victim: &Victim) -> &'static str {
     if victim.only_chosen { "chosen to be killed" } else { "killed" }
 }
 
-/// ` with 5.8 MiB`, or nothing.
+/// ` with 5.8 MiB resident`, or nothing.
 fn held(facts: &Facts<'_>, victim: &Victim) -> String {
-    facts.held_by(victim).filter(|held| held.0 > 0).map_or_else(String::new, |held| format!(" with {held}"))
+    let Some(resident) = facts.resident(victim).filter(|b| b.0 > 0) else { return String::new() };
+    // Memory policies and cpusets choose among processes that may have all of theirs on other nodes.
+    if facts.is_of_some_nodes() && triggered_by_another(facts, victim) {
+        return format!(" with {resident} resident, perhaps none of it there,");
+    }
+    format!(" with {resident} resident")
 }
 
-/// `, which held only 5.8 MiB,`, or nothing.
-fn only(facts: &Facts<'_>, victim: &Victim) -> String {
-    match facts.held_by(victim) {
-        Some(held) if held.0 == 0 => ", which held none of it,".to_owned(),
-        Some(held) => format!(", which held only {held},"),
-        None => String::new(),
+/// A victim whose own memory is not what fills the limit: `app (pid 5), which held only 5.8 MiB, was killed for them`. Where it
+/// asked for the memory itself it may well be the one who made the kernel hold it, so only its size is spoken of.
+fn bystander(facts: &Facts<'_>, victim: &Victim, what: &str) -> String {
+    let (name, dead) = (words::victim(victim), verb(victim));
+    match facts.held_by(victim).filter(|held| held.0 > 0) {
+        Some(held) if triggered_by_another(facts, victim) => {
+            format!("{name}, which held only {held}, was {dead} for {what}")
+        }
+        Some(held) => format!("{name} was {dead}, though its own size of {held} does not explain it"),
+        None => format!("{name} was {dead}, though its own size does not explain it"),
     }
+}
+
+fn triggered_by_another(facts: &Facts<'_>, victim: &Victim) -> bool {
+    facts.trigger().is_some_and(|trigger| rules::another_process(facts, trigger, victim) == Some(true))
 }

@@ -1,13 +1,17 @@
-//! How processes and shares are said, the same in every finding. Names pass through `Display`, which escapes them.
+//! How processes and shares are said, the same in every finding. Names pass through [`name_in_text`], which
+//! escapes and where necessary quotes them.
 
 use crate::evidence::{Comm, Task, Trigger, Victim};
+use crate::text::name_in_text;
 use crate::units::Bytes;
 
 /// `java (pid 193)`, `a process with an empty name (pid 4)`, `pid 5`.
 #[must_use]
 pub(super) fn process(comm: Option<&Comm>, pid: Option<u32>) -> String {
-    let name =
-        comm.map(|c| if c.as_bytes().is_empty() { "a process with an empty name".to_owned() } else { c.to_string() });
+    let name = comm.map(|c| match c.as_bytes() {
+        b"" => "a process with an empty name".to_owned(),
+        name => name_in_text(name),
+    });
     match (name, pid) {
         (Some(name), Some(pid)) => format!("{name} (pid {pid})"),
         (Some(name), None) => name,
@@ -79,7 +83,7 @@ mod tests {
     /// Names that act on a terminal are escaped, an empty one is said.
     #[test]
     fn names() {
-        assert_eq!(process(Some(&"a\x1b".into()), Some(1)), "a\\x1b (pid 1)");
+        assert_eq!(process(Some(&"a\x1b".into()), Some(1)), "\"a\\x1b\" (pid 1)");
         assert_eq!(process(Some(&"".into()), Some(4)), "a process with an empty name (pid 4)");
         assert_eq!(list((0..7).map(|i| i.to_string())), "0, 1, 2, 3, 4 and 2 more");
     }

@@ -172,6 +172,10 @@ fn zone_table(page: &mut Page, zones: &[Zone]) {
 
 fn zone_row(zone: &Zone) -> Row {
     let is_short = zone.free_bytes.zip(zone.min_bytes).is_some_and(|(free, min)| free <= min);
+    let (free, min) = match zone.free_bytes.zip(zone.min_bytes) {
+        Some((free, min)) => free.side_by_side(min),
+        None => (words::size(zone.free_bytes), words::size(zone.min_bytes)),
+    };
     let remark = match (is_short, zone.all_unreclaimable == Some(true)) {
         (true, true) => "below min, nothing to reclaim",
         (true, false) => "below min",
@@ -182,8 +186,8 @@ fn zone_row(zone: &Zone) -> Row {
         role: if is_short { Role::Strong } else { Role::Plain },
         cells: vec![
             format!("node {} {}", zone.node, zone.name),
-            words::size(zone.free_bytes),
-            words::size(zone.min_bytes),
+            free,
+            min,
             words::size(zone.low_bytes),
             words::size(zone.managed_bytes),
             remark.to_owned(),

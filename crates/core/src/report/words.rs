@@ -9,7 +9,7 @@ use crate::case::Case;
 use crate::diagnosis::{Confidence, Killer};
 use crate::evidence::{Comm, KernelReport, Scope, Victim};
 use crate::incident::identity::Identity;
-use crate::text::{Untrusted, acts_on_its_surroundings, escape};
+use crate::text::{Untrusted, acts_on_its_surroundings, name_in_text};
 use crate::time::{BootTime, When};
 use crate::units::{Bytes, Limit};
 
@@ -81,9 +81,7 @@ pub(super) const fn confidence(confidence: Confidence) -> &'static str {
 
 /// A process name, in quotes where it could be mistaken for the text around it.
 pub(super) fn name(comm: &Comm) -> String {
-    let shown = escape(comm.as_bytes());
-    let is_plain = |c: char| c.is_alphanumeric() || "._-+/:@~[]".contains(c);
-    if !shown.is_empty() && shown.chars().all(is_plain) { shown } else { format!("\"{shown}\"") }
+    name_in_text(comm.as_bytes())
 }
 
 /// `java (pid 4711)`, as far as known.
@@ -186,7 +184,7 @@ pub(super) fn duration(us: u64) -> String {
     }
 }
 
-/// A text of the diagnosis, the transport or another source, made safe to show. Unlike [`escape`] it leaves backslashes
+/// A text of the diagnosis, the transport or another source, made safe to show. Unlike [`crate::text::escape`] it leaves backslashes
 /// alone: the rules have escaped what they quote, and a second time would show `\\\\x1b`.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
     if !text.chars().any(acts_on_its_surroundings) {

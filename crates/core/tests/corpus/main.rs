@@ -8,6 +8,7 @@
 mod golden;
 mod kernel;
 mod killers;
+mod numbers;
 mod public;
 mod score;
 

@@ -69,14 +69,22 @@ fn check(facts: &Facts<'_>) -> Answer {
 fn judged(facts: &Facts<'_>, ranking: &Ranking, chosen: &Ranked, first: &Ranked) -> Found {
     let name = named(chosen);
     match ranking.choice {
-        Choice::Confirmed => Found::that(
-            "The choice was the expected one",
-            match candidates(ranking) {
-                1 => format!("{name} was the only candidate, with {}.", points(chosen)),
-                many => format!("{name} has the most points of {many} candidates: {}.", points(chosen)),
-            },
-            PARTS,
-        ),
+        Choice::Confirmed => match candidates(ranking) {
+            1 => Found::that(
+                "There was no other candidate",
+                format!("{name} is the only process of the table that may be killed."),
+                PARTS,
+            ),
+            many => Found::that(
+                "The choice was the expected one",
+                format!(
+                    "{name} has the most points of {many} candidates: {}{}.",
+                    points(chosen),
+                    without_adj(ranking, facts)
+                ),
+                PARTS,
+            ),
+        },
         Choice::Consistent => Found::that(
             "The choice was a close race",
             format!(
@@ -103,6 +111,12 @@ fn judged(facts: &Facts<'_>, ranking: &Ranking, chosen: &Ranked, first: &Ranked)
             PARTS,
         ),
     }
+}
+
+/// Points do not hold `oom_score_adj` where the domain that it is a share of is not known.
+fn without_adj(ranking: &Ranking, facts: &Facts<'_>) -> &'static str {
+    let has_adj = facts.report.tasks.iter().any(|t| t.oom_score_adj.is_some_and(|adj| adj != 0 && adj != -1000));
+    if ranking.domain_bytes.is_none() && has_adj { ", without oom_score_adj, which is the same for all" } else { "" }
 }
 
 fn with_adj(ranking: &Ranking, chosen: &Ranked, found: Found) -> Found {

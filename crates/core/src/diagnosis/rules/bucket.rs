@@ -26,6 +26,8 @@ fn check(facts: &Facts<'_>) -> Answer {
     let Some(memory) = &facts.memory else {
         return Answer::CannotTell(if facts.is_cgroup_kill() {
             facts.missing("statistics of the cgroup", Part::MemoryStat)
+        } else if facts.is_of_some_nodes() {
+            facts.missing("state of the allowed memory nodes", Part::NodeMemory)
         } else {
             facts.missing("state of the machine's memory", Part::NodeMemory)
         });
@@ -56,16 +58,22 @@ fn detail(facts: &Facts<'_>, memory: &MemoryUse) -> String {
         .map(|p| format!("{} {}", p.name, Bytes(p.bytes)))
         .collect();
     if memory.unaccounted_bytes.saturating_mul(100) >= memory.usage_bytes && memory.unaccounted_bytes > 0 {
-        let what = if facts.is_cgroup_kill() { "kernel memory not itemised" } else { "in no statistic" };
+        let what = match () {
+            () if facts.is_cgroup_kill() => "kernel memory not itemised",
+            () if facts.is_of_some_nodes() => "of other kinds, which are not itemised by node,",
+            () => "in no statistic",
+        };
         said.push(format!("{what} {}", Bytes(memory.unaccounted_bytes)));
     }
     let reclaimable = memory.parts.iter().filter(|p| p.reclaimable).fold(0u64, |sum, p| sum.saturating_add(p.bytes));
+    let it = if facts.is_of_some_nodes() { "what is itemised" } else { "it" };
     let reclaim = match reclaimable {
-        0 => "Nothing of it can be dropped without writing to swap.".to_owned(),
+        0 => format!("Nothing of {it} can be dropped without writing to swap."),
         bytes if bytes.saturating_mul(100) < memory.usage_bytes => {
-            "Next to nothing of it can be dropped without writing to swap.".to_owned()
+            format!("Next to nothing of {it} can be dropped without writing to swap.")
         }
         bytes => format!("Of it {} ({}) could be dropped without swap.", Bytes(bytes), percent(Bytes(bytes), usage)),
     };
-    format!("Of {usage} in use: {}. {reclaim}", said.join(", "))
+    let place = if facts.is_of_some_nodes() { " on the allowed memory nodes" } else { "" };
+    format!("Of {usage} in use{place}: {}. {reclaim}", said.join(", "))
 }

@@ -9,6 +9,7 @@ use crate::diagnosis::Killer;
 use crate::diagnosis::facts::Facts;
 use crate::diagnosis::words;
 use crate::evidence::Part;
+use crate::units::Bytes;
 
 pub(super) const RULE: Rule = Rule {
     name: "killer",
@@ -46,8 +47,8 @@ fn check(facts: &Facts<'_>) -> Answer {
         .advise(
             Rank::Cause,
             "Let the cpuset use more memory nodes, or move something off these",
-            "Only the memory of the allowed nodes counts for this cpuset (`cpuset.mems`); it worked when their free memory in \
-             /sys/devices/system/node/node*/meminfo stays above the low watermark.",
+            "Only the memory of the allowed nodes counts for this cpuset (`cpuset.mems`). You can tell that it worked when their free memory \
+             in /sys/devices/system/node/node*/meminfo stays above the low watermark.",
             Some("echo <nodes> > /sys/fs/cgroup/<cgroup>/cpuset.mems".to_owned()),
         ),
         Killer::MemoryPolicy => Found::that(
@@ -110,7 +111,7 @@ fn ancestor(facts: &Facts<'_>) -> Found {
         Rank::Cause,
         "Make the pods of this node ask for what they use",
         "The sum of what pods use came to more than the node's allocatable memory; requests close to real use keep the scheduler \
-         from placing too many. It worked when the usage of kubepods stays below its limit.",
+         from placing too many. You can tell that it worked when the usage of kubepods stays below its limit.",
         Some("kubectl describe node <node> | sed -n '/Allocated resources/,$p'".to_owned()),
     )
 }
@@ -122,7 +123,7 @@ fn node(facts: &Facts<'_>) -> Found {
     });
     let in_pod = facts.victim_in_pod() == Some(true);
     let whose = if in_pod {
-        " Look for pods without a memory limit, or with one far above their request, and keep memory back for the system."
+        " Look for pods without a memory limit, or with one far above their request, and let the kubelet evict before the kernel kills."
     } else {
         " A limit keeps one service from starving the others."
     };
@@ -137,11 +138,24 @@ fn node(facts: &Facts<'_>) -> Found {
         "Find what took the machine's memory, and give it a limit",
         format!("The victim is not necessarily the culprit.{largest}{whose}"),
         Some(if in_pod {
-            "systemReserved:    # kubelet configuration\n  memory: \"1Gi\"\nevictionHard:\n  memory.available: \"500Mi\"".to_owned()
+            eviction_threshold(facts)
         } else {
             "systemctl set-property <unit> MemoryMax=<size>    # docker: --memory <size>".to_owned()
         }),
     )
+}
+
+/// The kubelet's own default is 100Mi whatever the machine's size: much for a small one, little for a large one.
+fn eviction_threshold(facts: &Facts<'_>) -> String {
+    let memory = facts.memory.as_ref().and_then(|m| m.limit_bytes).map(Bytes);
+    let (threshold, note) = match memory {
+        Some(memory) => {
+            let least = if memory.0 >= 2 << 30 { 100 << 20 } else { 0 };
+            (Bytes((memory.0 / 20).max(least)).manifest_quantity(), format!("of the {memory} of this machine"))
+        }
+        None => ("5%".to_owned(), "of the machine's memory".to_owned()),
+    };
+    format!("evictionHard:    # kubelet configuration\n  memory.available: \"{threshold}\"    # {note}")
 }
 
 fn path(facts: &Facts<'_>) -> String {

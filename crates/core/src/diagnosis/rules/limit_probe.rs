@@ -44,17 +44,37 @@ fn check(facts: &Facts<'_>) -> Answer {
         Killer::PodLimit => (
             format!("Try {} more for the container that grows", Bytes(limit.0 / 2)),
             Some(format!(
-                "resources:    # of the container that grows: its limit plus {}\n  limits:\n    memory: \"<{} for a pod of one container>\"",
-                Bytes(limit.0 / 2).manifest_quantity(),
-                trial.manifest_quantity()
+                "resources:    # of the container that grows\n  limits:\n    memory: \"{}\"    # so for a pod of one container; \
+                 of several: its own limit plus {}",
+                trial.manifest_quantity(),
+                Bytes(limit.0 / 2).manifest_quantity()
             )),
         ),
-        _ => (
-            format!("Try a limit of {trial}"),
-            facts.report.limit_cgroup.as_ref().and_then(|path| set_limit(path, trial)),
-        ),
+        _ => of_one(facts, limit, trial),
     };
     found.advise(Rank::Probe, title, detail, patch).into()
+}
+
+/// cgroup v1's limit of memory and swap together must rise by as much, or memory alone takes what swap had.
+fn of_one(facts: &Facts<'_>, limit: Bytes, trial: Bytes) -> (String, Option<String>) {
+    let swap = swap_allowed(facts, limit);
+    let patch = facts.report.limit_cgroup.as_ref().and_then(|path| set_limit(path, trial, swap));
+    if facts.memory_swap_at_limit().is_none() {
+        return (format!("Try a limit of {trial}"), patch);
+    }
+    let both = Bytes(trial.0.saturating_add(swap.0));
+    let title = format!("Try a limit of {trial}, and one of {both} for memory and swap together");
+    let by_hand = format!("# memory.memsw.limit_in_bytes must rise as well, to {}", both.0);
+    let patch = patch.map(|patch| if patch.contains("--memory-swap") { patch } else { format!("{patch}\n{by_hand}") });
+    (title, patch)
+}
+
+/// Swap that the cgroup may use beside its limit; 0 where the log names no bound.
+fn swap_allowed(facts: &Facts<'_>, limit: Bytes) -> Bytes {
+    let at = |printed: Bytes| Limit::from_printed(printed).bytes();
+    let beside = |both: Bytes| Bytes(both.0.saturating_sub(limit.0));
+    let of_both = facts.report.memory_swap.and_then(|c| at(c.limit_bytes)).map(beside);
+    of_both.or_else(|| facts.report.swap.and_then(|c| at(c.limit_bytes))).unwrap_or_default()
 }
 
 fn raised_before(facts: &Facts<'_>, limit: Bytes) -> bool {

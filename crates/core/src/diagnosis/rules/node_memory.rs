@@ -57,7 +57,8 @@ const KINDS: &[Kind] = &[
 ];
 
 fn check(facts: &Facts<'_>) -> Answer {
-    if !facts.is_node_kill() {
+    // Of some nodes only, the statistics do not say what the kernel holds there.
+    if !facts.is_node_kill() || facts.is_of_some_nodes() {
         return Answer::Absent;
     }
     let Some(memory) = &facts.memory else {

@@ -3,11 +3,13 @@
 //! The kubelet sets −997 for Guaranteed and node-critical pods, 1000 for BestEffort, and for Burstable containers
 //! `1000 − 1000 × request / capacity`, cut to 3…999 (pkg/kubelet/qos/policy.go). So the value tells the request to a thousandth of the
 //! machine's memory, which only the report of an OOM of the machine states. An inference: a program may set its own value. Only for
-//! victims in a pod; QoS names in the path, where present, must not contradict.
+//! victims in a pod; the class in the path must say the same.
 
 use super::{Answer, Found, Rank, Rule};
+use crate::diagnosis::Killer;
 use crate::diagnosis::facts::Facts;
 use crate::evidence::{Gap, Part};
+use crate::incident::identity::identify;
 use crate::units::Bytes;
 
 pub(super) const RULE: Rule = Rule {
@@ -39,7 +41,7 @@ fn check(facts: &Facts<'_>) -> Answer {
             PARTS,
         )
         .into(),
-        3..=999 => burstable(facts, adj),
+        3..=999 if says_burstable(facts) => burstable(facts, adj),
         _ => Answer::Absent,
     }
 }
@@ -63,7 +65,17 @@ fn best_effort(facts: &Facts<'_>) -> Found {
     )
 }
 
+/// By the path, which every kubelet names after the class.
+fn says_burstable(facts: &Facts<'_>) -> bool {
+    let owner = facts.report.victim_cgroup.as_ref().and_then(|path| identify(path.as_bytes()));
+    owner.and_then(|owner| owner.qos).as_deref() == Some("burstable")
+}
+
+/// Only a report of the machine states what the request is a share of; a bare percentage helps nobody.
 fn burstable(facts: &Facts<'_>, adj: i32) -> Answer {
+    if facts.verdict.killer != Killer::Node {
+        return Answer::Absent;
+    }
     let permille = u64::from((1000 - adj).unsigned_abs());
     let bound = match adj {
         3 => "at least ",
@@ -77,14 +89,7 @@ fn burstable(facts: &Facts<'_>, adj: i32) -> Answer {
         .as_ref()
         .and_then(|m| m.ram_bytes.map(|r| Bytes(r.0.saturating_sub(m.reserved_bytes.unwrap_or_default().0))))
     else {
-        return Found::that(
-            "Its request, inferred",
-            format!(
-                "If the kubelet set oom_score_adj {adj}, the container requests {bound}{share} of the machine's memory."
-            ),
-            PARTS,
-        )
-        .into();
+        return Answer::CannotTell(facts.missing("size of the machine's memory", Part::NodeMemory));
     };
     let request = Bytes(ram.0 / 1000 * permille);
     let found = Found::that(
@@ -94,14 +99,14 @@ fn burstable(facts: &Facts<'_>, adj: i32) -> Answer {
         ),
         PARTS,
     );
-    let held = facts.victim().and_then(|v| facts.held_by(v)).unwrap_or_default();
+    let held = facts.victim().and_then(|v| facts.resident(v)).unwrap_or_default();
     // One step of the formula, a thousandth of the machine, is its uncertainty.
     if facts.is_node_kill() && held.0 > request.0.saturating_add(ram.0 / 500) {
         return found
             .and(
                 "It used more than it requests",
                 format!(
-                    "It held {held} with a request of about {request}: the scheduler kept back less than it takes."
+                    "It had {held} resident with a request of about {request}: the scheduler kept back less than it takes."
                 ),
                 PARTS,
             )

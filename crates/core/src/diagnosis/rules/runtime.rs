@@ -149,6 +149,25 @@ fn check(facts: &Facts<'_>) -> Answer {
     .into()
 }
 
+/// Which limit the setting is to be made for.
+fn whose_limit(facts: &Facts<'_>) -> String {
+    match (facts.verdict.killer, facts.limit()) {
+        (Killer::ContainerLimit, Some(limit)) => format!("The limit is the container's, {limit}."),
+        (Killer::CgroupLimit, Some(limit)) => {
+            let owner = facts.limit_owner().unwrap_or_else(|| "the cgroup".to_owned());
+            format!("The limit is that of {owner}, {limit}.")
+        }
+        (Killer::PodLimit | Killer::AncestorLimit, _) => {
+            "Go by the limit of its own container, which is not in this report: the one reached stands above it."
+                .to_owned()
+        }
+        (Killer::Node | Killer::Cpuset | Killer::MemoryPolicy, _) => {
+            "Go by a limit of its own: none was reached here.".to_owned()
+        }
+        _ => "Go by the limit of its own container or service, which is not in this report.".to_owned(),
+    }
+}
+
 fn recognise(comm: &Comm) -> Option<&'static Runtime> {
     RUNTIMES.iter().find(|row| row.names.iter().any(|pattern| matches(pattern, comm.as_bytes())))
 }
@@ -169,13 +188,15 @@ fn matches(pattern: &str, name: &[u8]) -> bool {
 ///
 /// Only the container's (or service's) own limit is a size to fit into: of a pod's or the machine's, the process is one part.
 fn setting(facts: &Facts<'_>, runtime: &Runtime) -> (String, Option<String>) {
-    let detail = runtime.detail.to_owned();
+    let needs_limit = runtime.patch.contains('{') || runtime.title.contains("limit");
+    let detail =
+        if needs_limit { format!("{} {}", whose_limit(facts), runtime.detail) } else { runtime.detail.to_owned() };
     if !runtime.patch.contains('{') {
         return (detail, Some(runtime.patch.to_owned()).filter(|p| !p.is_empty()));
     }
     let own = matches!(facts.verdict.killer, Killer::ContainerLimit | Killer::CgroupLimit);
     let Some(limit) = facts.limit().filter(|_| own) else { return (detail, None) };
-    let pool = Bytes(limit.0 / 100 * runtime.percent);
+    let pool = Bytes(limit.0 / 100 * runtime.percent + limit.0 % 100 * runtime.percent / 100);
     let size = facts.victim().and_then(|v| facts.held_by(v)).filter(|b| b.0 > 0);
     let fit = size.map_or(0, |size| pool.0 / size.0);
     if runtime.patch.contains("{fit}") && fit < 2 {

@@ -12,6 +12,7 @@ use crate::diagnosis::Killer;
 use crate::diagnosis::facts::Facts;
 use crate::diagnosis::words;
 use crate::evidence::{Gap, Part, Task};
+use crate::text::Untrusted;
 
 pub(super) const RULE: Rule = Rule {
     name: "survivors",
@@ -40,6 +41,18 @@ fn check(facts: &Facts<'_>) -> Answer {
     let dead = |t: &&Task| killed.contains(&t.pid) || t.tgid.is_some_and(|tgid| killed.contains(&tgid));
     let alive: Vec<&Task> = report.tasks.iter().filter(|t| !dead(t)).collect();
     let Some(first) = report.tasks.iter().min_by_key(|t| t.pid) else { return Answer::Absent };
+    if let (false, Some(inner)) = (alive.is_empty(), cgroup_of_its_own(facts)) {
+        return Found::that(
+            "Others live on under this limit",
+            format!(
+                "{}. The victim ran in a cgroup of its own further down, {inner}; the table does not say who else was in it, so \
+                 nor whether that lives on.",
+                words::list(alive.iter().map(|task| words::task(task)))
+            ),
+            PARTS,
+        )
+        .into();
+    }
     match (alive.is_empty(), dead(&first)) {
         (true, _) => Found::that(
             "Nobody was left",
@@ -60,6 +73,12 @@ fn check(facts: &Facts<'_>) -> Answer {
         .into(),
         (false, false) => invisible(facts, &alive, first),
     }
+}
+
+/// The victim's cgroup where the limit is that of one further up: a container's monitor (conmon) lives beside it.
+fn cgroup_of_its_own<'a>(facts: &Facts<'a>) -> Option<&'a Untrusted> {
+    let (limit, victim) = (facts.report.limit_cgroup.as_ref()?, facts.report.victim_cgroup.as_ref()?);
+    (limit != victim).then_some(victim)
 }
 
 fn invisible(facts: &Facts<'_>, alive: &[&Task], first: &Task) -> Answer {

@@ -1,7 +1,9 @@
 //! Stories that no recorded log tells, made by hand.
 
 use crate::diagnosis::{Diagnosis, Killer, diagnose};
-use crate::evidence::{FreeBlocks, KernelReport, LogExtent, NodeMemory, Scope, Task, TaskTable, Trigger, Victim, Zone};
+use crate::evidence::{
+    Counter, FreeBlocks, Gap, KernelReport, LogExtent, NodeMemory, Scope, Task, TaskTable, Trigger, Victim, Zone,
+};
 use crate::incident::history::Recurrence;
 use crate::incident::{Incident, Origin};
 use crate::time::When;
@@ -250,4 +252,86 @@ fn hostile() {
             assert!(!diagnosis.summary.contains(|c: char| c.is_control() || c == '\u{202e}'));
         }
     }
+}
+
+/// The text to paste of the first remedy with these words in its title.
+fn patch(diagnosis: &Diagnosis, title: &str) -> String {
+    let remedy = diagnosis.remedies.iter().find(|r| r.title.contains(title));
+    remedy.and_then(|r| r.patch.clone()).unwrap_or_default()
+}
+
+/// What the kubelet is told to keep free follows the machine's size, and never is more than the machine has.
+#[test]
+fn eviction_threshold_fits_the_machine() {
+    for (mib, threshold) in [(206, "11Mi"), (2048, "103Mi"), (1 << 20, "52429Mi")] {
+        let mut report =
+            machine(&[("active_anon", 1), ("inactive_anon", 1), ("active_file", 1), ("inactive_file", 1), ("free", 1)]);
+        report.node_memory.as_mut().unwrap().ram_bytes = Some(Bytes(mib * MIB));
+        let patch = patch(&diagnose(&incident(report)), "Find what took the machine's memory");
+        assert!(patch.contains(&format!("memory.available: \"{threshold}\"")), "{patch}");
+    }
+}
+
+/// cgroup v1: where memory and swap together are at their limit, that limit must rise too.
+#[test]
+fn the_limit_with_swap_rises_too() {
+    let mut report = container(&[("anon", 63)]);
+    let both = Bytes(80 * MIB);
+    report.memory_swap = Some(Counter { usage_bytes: both, limit_bytes: both, failcnt: None });
+    let diagnosis = diagnose(&incident(report));
+    assert!(advised(&diagnosis, "Try a limit of 96 MiB, and one of 112 MiB for memory and swap together"));
+    assert!(patch(&diagnosis, "Try a limit").contains(&(112 * MIB).to_string()));
+}
+
+/// A monitor beside the victim's own cgroup is no sign that the container goes on.
+#[test]
+fn a_monitor_is_no_survivor() {
+    let mut report = container(&[("anon", 63)]);
+    let limit = "/machine.slice/libpod-e71e58724090";
+    (report.limit_cgroup, report.victim_cgroup) =
+        (Some(limit.into()), Some(format!("{limit}/container").as_str().into()));
+    report.tasks = tasks(2, MIB);
+    let diagnosis = diagnose(&incident(report));
+    let finding =
+        diagnosis.findings.iter().find(|f| f.rule == "survivors").map(|f| (f.title.as_str(), f.detail.as_str()));
+    assert!(
+        finding
+            .is_some_and(|(title, detail)| title == "Others live on under this limit" && !detail.contains("goes on"))
+    );
+}
+
+/// Which kind of kernel memory it is, is told only where the statistics itemise it.
+#[test]
+fn kernel_memory_of_unknown_kind() {
+    let old = diagnose(&incident(container(&[("rss", 4), ("cache", 0), ("mapped_file", 0)])));
+    let told = |d: &Diagnosis| {
+        d.findings.iter().find(|f| f.rule == "kernel_memory").map(|f| f.detail.clone()).unwrap_or_default()
+    };
+    assert!(told(&old).contains("the log cannot tell") && !told(&old).contains("pipe"), "{}", told(&old));
+    let new =
+        diagnose(&incident(container(&[("anon", 4), ("file", 0), ("file_mapped", 0), ("slab_unreclaimable", 1)])));
+    assert!(
+        told(&new).contains("pipe buffers") && !patch(&new, "Find who makes").contains("slabtop"),
+        "{}",
+        told(&new)
+    );
+}
+
+/// A share of a machine whose size the report does not state, or a class that the path does not name, infers nothing.
+#[test]
+fn no_request_without_a_machine() {
+    assert!(!found(&diagnose(&incident(container(&[("anon", 60)]))), "request_inference"));
+    let mut report = machine(&[]);
+    report.victim_cgroup = Some("/kubepods/pod0890e4ec-26c7-4b33-a1da-e364a1f444fc".into());
+    assert!(!found(&diagnose(&incident(report)), "request_inference"));
+}
+
+/// What the reading of the log has said is not said again by a rule.
+#[test]
+fn a_gap_is_told_once() {
+    let mut incident = incident(KernelReport { trigger: None, ..container(&[("anon", 60)]) });
+    let wanted = |d: &Diagnosis| d.gaps.iter().any(|g| g.wanted == "who asked for the memory");
+    assert!(wanted(&diagnose(&incident)));
+    incident.gaps.push(Gap::new("trigger, gfp mask and order", "cut"));
+    assert!(!wanted(&diagnose(&incident)));
 }

@@ -44,7 +44,7 @@ fn check(facts: &Facts<'_>) -> Answer {
         ),
         &[Part::MemoryStat, Part::TaskTable, Part::Usage],
     );
-    remedies(facts, bytes, found).into()
+    remedies(facts, bytes, " A larger memory limit would only fill later.", found).into()
 }
 
 /// A process maps it, so the kill may have freed it, or not: a file in tmpfs stays, an anonymous shared mapping goes.
@@ -58,10 +58,11 @@ fn mapped(facts: &Facts<'_>, shmem: Bytes, usage: Bytes) -> Found {
         ),
         &[Part::MemoryStat, Part::TaskTable, Part::Usage],
     );
-    remedies(facts, shmem, found)
+    // Shared memory that a program needs may well want a larger limit.
+    remedies(facts, shmem, "", found)
 }
 
-fn remedies(facts: &Facts<'_>, bytes: Bytes, found: Found) -> Found {
+fn remedies(facts: &Facts<'_>, bytes: Bytes, larger_limit: &str, found: Found) -> Found {
     let kubernetes = facts.report.limit_cgroup.as_ref().or(facts.report.victim_cgroup.as_ref()).is_some_and(in_pod);
     if !kubernetes {
         return found.advise(
@@ -72,7 +73,7 @@ fn remedies(facts: &Facts<'_>, bytes: Bytes, found: Found) -> Found {
             Some(format!("df -h -t tmpfs && ipcs -m\nmount -o remount,size={}M <mount>", half_mib(facts, bytes))),
         );
     }
-    found
+    let found = found
         .and(
             "It survives the container",
             "If it is an emptyDir with medium Memory, its files stay until the pod is deleted: each restart starts with less room, \
@@ -82,19 +83,24 @@ fn remedies(facts: &Facts<'_>, bytes: Bytes, found: Found) -> Found {
         .advise(
             Rank::Cause,
             "Clean up the memory-backed volume, and give it a size",
-            "Find the memory-backed emptyDir, /dev/shm or tmpfs /tmp that this container writes to; with sizeLimit the writer gets \
-             ENOSPC (and the pod is evicted with a clear reason) instead of a random kill. A larger memory limit would only fill later.",
+            format!(
+                "Find the memory-backed emptyDir, /dev/shm or tmpfs /tmp that this container writes to; with sizeLimit the writer gets \
+                 ENOSPC (and the pod is evicted with a clear reason) instead of a random kill.{larger_limit}"
+            ),
             Some(format!(
                 "volumes:\n  - name: <volume>\n    emptyDir:\n      medium: Memory\n      sizeLimit: \"{}\"",
                 Bytes(half_mib(facts, bytes) << 20).manifest_quantity()
             )),
-        )
-        .advise(
-            Rank::Contain,
-            "Delete the pod to get out of a crash loop",
-            "Only that empties a memory-backed emptyDir; a restart of the container does not.",
-            Some("kubectl delete pod <pod>".to_owned()),
-        )
+        );
+    if facts.victim().is_none() {
+        return found;
+    }
+    found.advise(
+        Rank::Contain,
+        "Delete the pod to get out of a crash loop",
+        "Only that empties a memory-backed emptyDir; a restart of the container does not.",
+        Some("kubectl delete pod <pod>".to_owned()),
+    )
 }
 
 /// Half of the limit, in MiB: room for the files and for the processes.

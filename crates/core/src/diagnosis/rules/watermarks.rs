@@ -60,12 +60,8 @@ fn is_short(zone: &Zone) -> bool {
 
 fn state(zone: &Zone) -> String {
     let name: String = escape(zone.name.as_bytes()).chars().take(16).collect();
-    format!(
-        "node {} {name}: {} free, minimum {}",
-        zone.node,
-        zone.free_bytes.unwrap_or_default(),
-        zone.min_bytes.unwrap_or_default()
-    )
+    let (free, min) = zone.free_bytes.unwrap_or_default().side_by_side(zone.min_bytes.unwrap_or_default());
+    format!("node {} {name}: {free} free, minimum {min}", zone.node)
 }
 
 /// What is free in HighMem, where that is plenty while a lower zone is short.
