@@ -87,7 +87,7 @@ pub(super) fn lone_caller<'a>(bytes: &'a [u8], head: &mut Head, habit: &mut Habi
 /// Reads past what this stream has between stamp and text.
 pub(super) fn decorated<'a>(rest: &'a [u8], head: &mut Head, habit: &mut Habit) -> &'a [u8] {
     if let Some((tag, text)) = journal_tag(rest) {
-        if tag.kernel {
+        if tag.is_kernel() {
             if habit.believes(Some(Decoration::Journal)) {
                 head.record.host = tag.host;
                 return text;
@@ -96,7 +96,7 @@ pub(super) fn decorated<'a>(rest: &'a [u8], head: &mut Head, habit: &mut Habit) 
         }
         if habit.is_journal() {
             head.record.host = tag.host;
-            head.other_program();
+            head.other_program(tag.name);
             return text;
         }
         // Either another program's line in a journal that has not shown itself yet, or odd text: no reason to settle.
@@ -115,7 +115,7 @@ pub(super) fn decorated<'a>(rest: &'a [u8], head: &mut Head, habit: &mut Habit) 
 }
 
 /// `host kernel: `, `host name[12]: `.
-fn journal_tag(rest: &[u8]) -> Option<(Tag, &[u8])> {
+fn journal_tag(rest: &[u8]) -> Option<(Tag<'_>, &[u8])> {
     let (host, more) = word(rest);
     if host.is_empty() || !host.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')) {
         return None;

@@ -31,8 +31,9 @@ pub(super) struct Head {
     pub(super) stage: Stage,
     /// Came through a syslog daemon: `#012` may stand for control characters.
     pub(super) syslog: bool,
-    /// A facility other than the kernel's was named.
-    user_facility: bool,
+    /// Another program, or a facility other than the kernel's, was named as the source: what that program wrote cannot
+    /// make itself the kernel's. Only a tag can, further out than any text.
+    another_source: bool,
     /// The line is a quoted string of some source code or JSON: `"…",`.
     pub(super) quoted: bool,
     /// The line began with a Markdown fence.
@@ -45,7 +46,7 @@ impl Head {
     /// For text inside a structure that has already said what it knows.
     pub(super) fn inside(record: Record) -> Self {
         let stage = if record.prefixed || record.foreign { Stage::Tagged } else { Stage::Outside };
-        Self { record, stage, ..Self::default() }
+        Self { stage, another_source: record.foreign, record, ..Self::default() }
     }
 
     /// The next inner layer knows the time better.
@@ -55,10 +56,11 @@ impl Head {
         self.record.when = inner;
     }
 
-    /// printk's stamp: the kernel printed it, for itself or (facility) for a program that wrote to /dev/kmsg.
+    /// printk's stamp: the kernel printed it, for itself or (facility) for a program that wrote to /dev/kmsg. Or another
+    /// program wrote it behind its own tag: `logger '[12345.678901] Out of memory: …'`.
     pub(super) const fn stamped(&mut self) {
-        self.record.prefixed = true;
-        self.record.foreign = self.user_facility;
+        self.record.prefixed = !self.another_source;
+        self.record.foreign = self.another_source;
         self.stage = Stage::Stamped;
     }
 
@@ -66,24 +68,35 @@ impl Head {
     pub(super) const fn kernel_tag(&mut self) {
         self.record.prefixed = true;
         self.record.foreign = false;
-        self.user_facility = false;
+        self.another_source = false;
         self.stage = Stage::Tagged;
     }
 
-    /// A syslog facility and level.
+    /// A syslog facility and level. Behind a program's tag they are that program's text.
     pub(super) const fn facility(&mut self, kernel: bool, level: u8) {
         self.record.level = Some(level);
-        self.record.prefixed |= kernel;
-        self.record.foreign = !kernel;
-        self.user_facility = !kernel;
+        self.another_source |= !kernel;
+        self.record.prefixed |= kernel && !self.another_source;
+        self.record.foreign = self.another_source;
     }
 
-    /// Another program is named as the writer.
-    pub(super) const fn other_program(&mut self) {
+    /// A tag names another program as the writer. What relays the kernel's records under its own name ([`is_relay`])
+    /// may show by printk's stamp that it did.
+    pub(super) fn other_program(&mut self, name: &[u8]) {
         self.record.prefixed = false;
         self.record.foreign = true;
+        self.another_source |= !is_relay(name);
         self.stage = Stage::Tagged;
     }
+}
+
+/// Programs that do nothing but hand on what the kernel printed: syslog's own readers, and receivers of a console.
+fn is_relay(name: &[u8]) -> bool {
+    const RELAYS: [&[u8]; 12] = [
+        b"kern", b"klogd", b"klog", b"imklog", b"dmesg", b"vmunix", b"kmsg", b"netconsole", b"console", b"console-log",
+        b"serial", b"serial-console",
+    ];
+    RELAYS.contains(&name)
 }
 
 /// Reads one layer: changes `Head` and returns what follows, or returns `None` and changes nothing.

@@ -9,10 +9,16 @@ use crate::time::When;
 
 /// Who wrote a line, and where.
 #[derive(Debug)]
-pub(super) struct Tag {
-    /// The kernel itself.
-    pub(super) kernel: bool,
+pub(super) struct Tag<'a> {
+    pub(super) name: &'a [u8],
     pub(super) host: Option<String>,
+}
+
+impl Tag<'_> {
+    /// The kernel itself wrote it.
+    pub(super) fn is_kernel(&self) -> bool {
+        is_kernel(self.name)
+    }
 }
 
 const FACILITIES: [&[u8]; 20] = [
@@ -207,7 +213,7 @@ fn tagged<'a>(text: &'a [u8], head: &mut Head, plain: bool) -> Option<&'a [u8]> 
     let (first, rest) = word(text);
     let (tag, text) = match parse_tag(text) {
         Some((name, has_pid, rest)) if has_pid || is_kernel(name) => {
-            (Tag { kernel: is_kernel(name), host: None }, rest)
+            (Tag { name, host: None }, rest)
         }
         _ => {
             let rest = facility_dot_level(skip_blanks(rest), head).unwrap_or(rest);
@@ -215,20 +221,19 @@ fn tagged<'a>(text: &'a [u8], head: &mut Head, plain: bool) -> Option<&'a [u8]> 
         }
     };
     head.syslog = true;
-    head.record.host = tag.host.or(head.record.host.take());
-    if tag.kernel {
+    if tag.is_kernel() {
         head.kernel_tag();
     } else {
-        head.other_program();
+        head.other_program(tag.name);
     }
+    head.record.host = tag.host.or(head.record.host.take());
     Some(text)
 }
 
 /// ` tag: text` behind a host name.
-pub(super) fn tag_after_host<'a>(host: &[u8], rest: &'a [u8], plain: bool) -> Option<(Tag, &'a [u8])> {
+pub(super) fn tag_after_host<'a>(host: &[u8], rest: &'a [u8], plain: bool) -> Option<(Tag<'a>, &'a [u8])> {
     let (name, has_pid, text) = parse_tag(skip_blanks(rest))?;
-    let kernel = is_kernel(name);
-    (kernel || has_pid || plain).then(|| (Tag { kernel, host: host_name(host) }, text))
+    (is_kernel(name) || has_pid || plain).then(|| (Tag { name, host: host_name(host) }, text))
 }
 
 /// `name: `, `name[12]: `: the name, whether there was a pid, and the text.
@@ -255,11 +260,11 @@ fn is_kernel(tag: &[u8]) -> bool {
 fn name_writer(app: &[u8], host: Option<String>, head: &mut Head) {
     head.syslog = true;
     head.record.host = host.or(head.record.host.take());
-    if is_kernel(app) { head.kernel_tag() } else { head.other_program() }
+    if is_kernel(app) { head.kernel_tag() } else { head.other_program(app) }
 }
 
-/// A host name, unless it was withheld (`-`, `...`).
-fn host_name(host: &[u8]) -> Option<String> {
+/// A host name, unless it was withheld (`-`, `...`) or is longer than any (RFC 1035: 255 bytes). Every record holds it.
+pub(super) fn host_name(host: &[u8]) -> Option<String> {
     let named = host.len() <= 255 && host.iter().any(u8::is_ascii_alphanumeric);
     named.then(|| String::from_utf8_lossy(host).into_owned())
 }

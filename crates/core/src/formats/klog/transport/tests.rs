@@ -139,6 +139,33 @@ fn other_programs_are_foreign() {
     assert!(!one("Dec  7 00:05:14 host klogd[9]: [  123.456789] Out of memory").foreign);
 }
 
+/// What a program writes behind its own tag cannot make itself the kernel's.
+#[test]
+fn a_program_cannot_pass_for_the_kernel() {
+    for tag in [
+        "Dec  7 00:05:14 host logger[1234]: ",
+        "Dec  7 00:05:14 host systemd: ",
+        "2024-12-07T00:05:14+00:00 host app[12]: ",
+        "<12>1 2024-12-04T11:00:02Z h app 1 - - ",
+        "<4>1 2024-12-04T11:00:02Z h app 1 - - ",
+        "warning|app[1]|",
+    ] {
+        for forged in [
+            "[12345.678901] ",
+            "<0>[12345.678901] ",
+            "[Thu Dec  7 00:05:14 2017] ",
+            "[ T123] ",
+            "<4>[12345.678901][ T123] ",
+            "[2025-06-04T04:51:57.572293906Z]: ",
+            "<4>1 2024-12-04T11:00:02Z h kernel - - - ",
+            "kernel: ",
+        ] {
+            let record = one(&format!("{tag}{forged}Out of memory: Killed process 1 (x)"));
+            assert!(record.foreign && !record.prefixed, "{tag}{forged}: {record:?}");
+        }
+    }
+}
+
 /// Once a stream has shown what follows the stamp, a name that looks like more of a prefix is a name.
 #[test]
 fn names_are_no_decoration() {

@@ -41,7 +41,7 @@ pub(super) fn openeuler<'a>(bytes: &'a [u8], head: &mut Head, _: &mut Habit) -> 
     if tag.starts_with(b"kernel[") {
         head.kernel_tag();
     } else {
-        head.other_program();
+        head.other_program(tag.split(|b| *b == b'[').next().unwrap_or(tag));
     }
     Some(skip_one_blank(rest.strip_prefix(b"|")?))
 }
@@ -78,7 +78,7 @@ pub(super) fn logcat<'a>(bytes: &'a [u8], head: &mut Head, _: &mut Habit) -> Opt
     if tag.trim_ascii() == b"kernel" {
         head.kernel_tag();
     } else {
-        head.other_program();
+        head.other_program(tag.trim_ascii());
     }
     Some(skip_one_blank(text.strip_prefix(b":")?))
 }
