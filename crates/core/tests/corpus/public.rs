@@ -41,6 +41,31 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         &["scope"],
         "OpenVZ: the limit of a container, counted by a beancounter, not by a memory cgroup",
     ),
+    both(
+        "008-k0s-kill-line-before-oom-kill-elided",
+        &["constraint"],
+        "the summary, elided, stands behind the kill line and a word of its constraint may be of another kill",
+    ),
+    both(
+        "010-developerworks-2618-sysrq-inline-code-one-line",
+        &["trigger.comm", "gfp_mask", "order"],
+        "the whole event on one line, so that nothing tells where the trigger's name begins",
+    ),
+    both(
+        "011-comment-hash-prefix-54-sysrq-then-hog",
+        &["victims.shmem"],
+        "somebody's comment sign in the middle of the field",
+    ),
+    both(
+        "025-vim-line-numbers-no-host-ubuntu1404-docker",
+        &["limit_cgroup"],
+        "blanks inside the id, as they stand in the text",
+    ),
+    both(
+        "048-podman-pod-elided-wrapped-usage-after-kill",
+        &["limit", "usage", "victims"],
+        "elided and reflowed by hand, the usage behind the kill",
+    ),
 ];
 
 const fn both(file: &'static str, fields: &'static [&'static str], why: &'static str) -> Exception {
