@@ -93,8 +93,18 @@ impl Head {
 /// Programs that do nothing but hand on what the kernel printed: syslog's own readers, and receivers of a console.
 fn is_relay(name: &[u8]) -> bool {
     const RELAYS: [&[u8]; 12] = [
-        b"kern", b"klogd", b"klog", b"imklog", b"dmesg", b"vmunix", b"kmsg", b"netconsole", b"console", b"console-log",
-        b"serial", b"serial-console",
+        b"kern",
+        b"klogd",
+        b"klog",
+        b"imklog",
+        b"dmesg",
+        b"vmunix",
+        b"kmsg",
+        b"netconsole",
+        b"console",
+        b"console-log",
+        b"serial",
+        b"serial-console",
     ];
     RELAYS.contains(&name)
 }

@@ -212,9 +212,7 @@ fn tagged<'a>(text: &'a [u8], head: &mut Head, plain: bool) -> Option<&'a [u8]> 
     let text = facility_dot_level(text, head).unwrap_or(text);
     let (first, rest) = word(text);
     let (tag, text) = match parse_tag(text) {
-        Some((name, has_pid, rest)) if has_pid || is_kernel(name) => {
-            (Tag { name, host: None }, rest)
-        }
+        Some((name, has_pid, rest)) if has_pid || is_kernel(name) => (Tag { name, host: None }, rest),
         _ => {
             let rest = facility_dot_level(skip_blanks(rest), head).unwrap_or(rest);
             tag_after_host(first, rest, plain)?
