@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use aho_corasick::packed;
 
 use super::assembler::{Assembler, LogEvent};
+use super::record::Record;
 use super::transport::Unwrapper;
 
 /// Size of the buffer, and so the longest line that is read in one piece.
@@ -163,12 +164,17 @@ impl Scanner {
 
     /// Nothing came for `waited_ms`: hands on the events that are complete.
     pub fn idle(&mut self, waited_ms: u64, out: &mut dyn FnMut(LogEvent)) {
+        self.hand_on(Unwrapper::idle, out);
+        self.assembler.idle(waited_ms, out);
+    }
+
+    /// Lets the unwrapper give out what it holds back.
+    fn hand_on(&mut self, pending: fn(&mut Unwrapper, &mut dyn FnMut(Record)), out: &mut dyn FnMut(LogEvent)) {
         let Self { unwrapper, assembler, tally, .. } = self;
-        unwrapper.flush(&mut |record| {
+        pending(unwrapper, &mut |record| {
             tally.kernel_records += u64::from(record.prefixed && !record.foreign);
             assembler.push(record, out);
         });
-        self.assembler.idle(waited_ms, out);
     }
 
     /// The end of the input (or of what could be read of it).
@@ -177,6 +183,7 @@ impl Scanner {
         if self.start < self.end && matches!(self.mode, Mode::Lines { .. }) {
             self.read_line(self.end, self.end, out);
         }
+        self.hand_on(Unwrapper::flush, out);
         self.tally.lines +=
             self.line - 1 + newlines(&self.buffer[self.start..self.end]) + u64::from(self.ends_without_newline());
         self.idle(0, out);
@@ -295,9 +302,14 @@ impl Scanner {
             .or_else(|| memchr::memmem::rfind(last, b"#012"))
             .or_else(|| memchr::memrchr(b' ', last));
         let end = cut.map_or(self.end, |at| self.end - 4096 + at);
-        self.read_line(end, end, out);
-        self.line -= 1;
+        let (number, start) = (self.line, std::mem::replace(&mut self.start, end));
+        let Self { buffer, unwrapper, assembler, tally, .. } = self;
+        unwrapper.push_piece(&buffer[start..end], number, &mut |record| {
+            tally.kernel_records += u64::from(record.prefixed && !record.foreign);
+            assembler.push(record, out);
+        });
         self.in_pieces = true;
+        self.read_on();
     }
 
     fn read_line(&mut self, end: usize, next: usize, out: &mut dyn FnMut(LogEvent)) {
@@ -309,8 +321,13 @@ impl Scanner {
         self.start = next;
         self.line += 1;
         self.in_pieces = false;
+        self.read_on();
+    }
+
+    /// Where a part of a report was read, more of it may follow.
+    fn read_on(&mut self) {
         if self.assembler.read_a_part() {
-            let here = self.offset + next as u64;
+            let here = self.offset + self.start as u64;
             if let Mode::Lines { until } = &mut self.mode {
                 *until = (*until).max(here + LOOK_ON);
             }
@@ -319,13 +336,17 @@ impl Scanner {
 
     fn may_skip(&self) -> bool {
         let Mode::Lines { until } = self.mode else { return false };
-        self.offset + self.start as u64 >= until && !self.assembler.wants_every_line() && SEARCHER.is_some()
+        self.offset + self.start as u64 >= until
+            && !self.assembler.wants_every_line()
+            && !self.unwrapper.is_inside_entry()
+            && SEARCHER.is_some()
     }
 
     fn begin_skipping(&mut self, out: &mut dyn FnMut(LogEvent)) {
         self.mode = Mode::Skip;
         self.searched = self.start;
-        self.idle(0, out);
+        self.hand_on(Unwrapper::gap, out);
+        self.assembler.idle(0, out);
     }
 
     /// Looks for a literal. True when one was found, and reading by lines goes on before it.

@@ -73,6 +73,12 @@ fn caller(bytes: &[u8]) -> Option<(String, &[u8])> {
     known.then(|| (String::from_utf8_lossy(id).into_owned(), rest.strip_prefix(b"]").unwrap_or_default()))
 }
 
+/// A caller's id that stands in a field of its own; what is longer than any id is none.
+pub(super) fn caller_id(id: &str) -> Option<String> {
+    const LONGEST: usize = 24;
+    (id.len() <= LONGEST).then(|| id.to_owned())
+}
+
 /// `[ T123] text`: a kernel without time stamps but with callers.
 pub(super) fn lone_caller<'a>(bytes: &'a [u8], head: &mut Head, habit: &mut Habit) -> Option<&'a [u8]> {
     let (id, rest) = caller(bytes)?;

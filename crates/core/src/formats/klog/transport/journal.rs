@@ -4,6 +4,7 @@
 //! a message, so a kernel entry's `MESSAGE` is the kernel's text exactly.
 
 use super::stamp;
+use super::syslog::host_name;
 use crate::formats::klog::record::Record;
 use crate::time::{BootTime, When};
 
@@ -18,6 +19,8 @@ pub(super) struct Entry {
     host: Option<String>,
     kernel_transport: Option<bool>,
     kernel_identifier: Option<bool>,
+    /// Facility 0. A program that writes to /dev/kmsg gets another one, and `_TRANSPORT=kernel` all the same.
+    kernel_facility: Option<bool>,
 }
 
 /// What an entry turned out to be.
@@ -37,10 +40,11 @@ impl Entry {
             b"_SOURCE_MONOTONIC_TIMESTAMP" => self.when.boot_us = integer(value).map(BootTime),
             b"_SOURCE_BOOTTIME_TIMESTAMP" => self.boottime = integer(value).map(BootTime),
             b"PRIORITY" => self.level = integer(value).and_then(|n| u8::try_from(n).ok()).filter(|level| *level < 8),
-            b"_BOOT_ID" => self.boot_id = Some(String::from_utf8_lossy(value).into_owned()),
-            b"_HOSTNAME" => self.host = Some(String::from_utf8_lossy(value).into_owned()),
+            b"_BOOT_ID" => self.boot_id = boot_id(value),
+            b"_HOSTNAME" => self.host = host_name(value),
             b"_TRANSPORT" => self.kernel_transport = Some(value == b"kernel"),
             b"SYSLOG_IDENTIFIER" => self.kernel_identifier = Some(value == b"kernel"),
+            b"SYSLOG_FACILITY" => self.kernel_facility = Some(integer(value) == Some(0)),
             _ => {}
         }
     }
@@ -72,8 +76,13 @@ impl Entry {
     }
 
     /// The entry's message; `None` if it has none.
-    pub(super) fn into_message(self, lines: (u64, u64)) -> Option<Message> {
-        let kernel = self.kernel_transport.unwrap_or(true) && self.kernel_identifier.unwrap_or(true);
+    ///
+    /// `complete`: all of its fields were there. Where some are missing, the one that tells another program's entry may be
+    /// among them, and only what did name the kernel counts.
+    pub(super) fn into_message(self, lines: (u64, u64), complete: bool) -> Option<Message> {
+        let kernel = self.kernel_transport.unwrap_or(complete)
+            && self.kernel_identifier.unwrap_or(true)
+            && self.kernel_facility.unwrap_or(true);
         let named = self.kernel_transport.is_some() || self.kernel_identifier.is_some();
         let exact = !kernel || self.kernel_transport == Some(true);
         let mut when = self.when;
@@ -92,6 +101,12 @@ impl Entry {
         };
         Some(if exact { Message::Exact(record) } else { Message::Tagged(record) })
     }
+}
+
+/// A boot id: 32 digits, perhaps with dashes. What is longer is none; every record and every key of a history holds it.
+fn boot_id(value: &[u8]) -> Option<String> {
+    const LONGEST: usize = 64;
+    (value.len() <= LONGEST).then(|| String::from_utf8_lossy(value).into_owned())
 }
 
 fn integer(value: &[u8]) -> Option<u64> {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::journal::{Entry, Message};
 use super::prefix::Head;
 use super::scan::skip_blanks;
-use super::{stamp, syslog};
+use super::{bracket, kmsg, stamp, syslog};
 use crate::formats::klog::record::Record;
 use crate::time::{BootTime, When};
 
@@ -49,7 +49,17 @@ pub(super) fn member(bytes: &[u8]) -> Option<Value> {
 }
 
 /// An object whose end is not here (the log was cut): what it says up to its last whole member or inside it.
+///
+/// `_TRANSPORT` may be among what is missing of a journal's entry: then it counts as another program's.
 pub(super) fn cut_off(bytes: &[u8]) -> Option<Value> {
+    let mut value = cut_members(bytes)?;
+    if let Some(object) = value.as_object_mut().filter(|object| object.contains_key("MESSAGE")) {
+        object.entry("_TRANSPORT").or_insert(Value::String(String::new()));
+    }
+    Some(value)
+}
+
+fn cut_members(bytes: &[u8]) -> Option<Value> {
     const LONGEST: usize = 64 << 10;
     const MEMBERS_GIVEN_UP: usize = 4;
     let mut rest = Some(bytes).filter(|bytes| bytes.starts_with(b"{") && bytes.len() < LONGEST)?;
@@ -165,7 +175,7 @@ fn dmesg(object: &Map<String, Value>, base: &Record) -> Option<Record> {
         foreign: !(kernel && named),
         framed: true,
         prefixed: true,
-        caller: object.get("caller").and_then(Value::as_str).map(|caller| caller.trim().to_owned()),
+        caller: object.get("caller").and_then(Value::as_str).map(str::trim).and_then(bracket::caller_id),
         ..base.clone()
     };
     if let Some(seconds) = object.get("time").and_then(Value::as_f64).filter(|seconds| (0.0..1e12).contains(seconds)) {
@@ -186,7 +196,7 @@ fn journal(object: &Map<String, Value>, base: &Record, found: &mut dyn FnMut(Fou
             }
         }
     }
-    match entry.into_message(base.lines) {
+    match entry.into_message(base.lines, true) {
         Some(Message::Exact(record)) => found(Found::Record(with_base(record, base))),
         Some(Message::Tagged(record)) => {
             let mut record = with_base(record, base);
@@ -210,12 +220,12 @@ fn context(object: &Map<String, Value>, base: &Record) -> Head {
     // Talos' `clock` is the record's time in microseconds since boot.
     if object.contains_key("talos-level") {
         when.boot_us = object.get("clock").and_then(Value::as_u64).map(BootTime);
-        record.seq = object.get("seq").and_then(Value::as_u64);
+        record.seq = object.get("seq").and_then(Value::as_u64).filter(|seq| kmsg::is_plausible_seq(*seq));
     }
     when.fill_from(&record.when);
     record.when = when;
     if let Some(host) = HOST.iter().find_map(|key| object.get(*key)?.as_str()) {
-        record.host = Some(host.to_owned());
+        record.host = syslog::host_name(host.as_bytes());
     }
     if let Some(facility) = object.get("facility").and_then(Value::as_str) {
         record.prefixed |= facility == "kern";
@@ -269,13 +279,17 @@ pub(super) enum Fed {
 }
 
 impl Collector {
-    /// Takes a line; calls `unit` with every object that ends in it, and the line that it began on.
-    pub(super) fn feed(&mut self, line: &[u8], number: u64, unit: &mut dyn FnMut(&[u8], u64)) -> Fed {
+    /// Takes a line, or a piece of one (`ends`: the line ends with it); calls `unit` with every object that ends in it,
+    /// and the line that it began on.
+    pub(super) fn feed(&mut self, line: &[u8], number: u64, ends: bool, unit: &mut dyn FnMut(&[u8], u64)) -> Fed {
         self.line_start = self.object.len();
         for byte in line {
             if !self.step(*byte, number, unit) {
                 return Fed::Broken;
             }
+        }
+        if !ends {
+            return Fed::Open;
         }
         // JSON has no line breaks within strings.
         if self.in_string {
@@ -340,6 +354,11 @@ impl Collector {
         self.stack.iter().all(|opener| *opener == b'[') || self.in_dmesg && self.stack.len() == 2
     }
 
+    /// Whether nothing of an object was read that is not finished.
+    pub(super) fn is_between_objects(&self) -> bool {
+        !self.in_string && self.at_container()
+    }
+
     fn is_dmesg_array(&self) -> bool {
         let start = self.object.iter().filter(|b| !b.is_ascii_whitespace()).take(16);
         self.object.len() < 64 && start.eq(b"{\"dmesg\":")
@@ -368,4 +387,21 @@ impl Collector {
     pub(super) fn rest(&self) -> (&[u8], u64) {
         (&self.object, self.first)
     }
+}
+
+/// Whether a line can stand within an object that is written on many lines.
+pub(super) fn is_inner_line(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    line.starts_with(b"\"") || line.iter().all(|b| b"[]{},.-+ 0123456789eE".contains(b)) || is_literal(line)
+}
+
+fn is_literal(line: &[u8]) -> bool {
+    matches!(line.strip_suffix(b",").unwrap_or(line), b"true" | b"false" | b"null")
+}
+
+/// `{`, `},{`: the object that begins on a line of nothing but brackets.
+pub(super) fn opening(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii();
+    let brackets = line.iter().all(|b| b"[]{}, ".contains(b));
+    line.get(line.len().checked_sub(1)?..).filter(|last| brackets && *last == b"{")
 }

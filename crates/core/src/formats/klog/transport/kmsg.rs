@@ -3,8 +3,8 @@
 //! Layout: `Documentation/ABI/testing/dev-kmsg`, `info_print_ext_header` in `kernel/printk/printk.c`. Netconsole may put
 //! the kernel release first and splits long records (`ncfrag=offset/length`, `Documentation/networking/netconsole.rst`).
 
-use super::escapes;
 use super::scan::{head, number};
+use super::{bracket, escapes};
 use crate::formats::klog::record::Record;
 use crate::time::BootTime;
 
@@ -48,7 +48,7 @@ fn header(line: &[u8]) -> Option<Header<'_>> {
     let semicolon = memchr::memchr(b';', head(rest, 256))?;
     let (flags, body) = rest.split_at(semicolon);
     let mut record = Record {
-        seq: Some(seq),
+        seq: Some(seq).filter(|seq| is_plausible_seq(*seq)),
         level: u8::try_from(priority & 7).ok(),
         // Facility 0 is the kernel's own; anything else was written to /dev/kmsg by a program.
         foreign: priority >> 3 != 0,
@@ -67,12 +67,17 @@ fn header(line: &[u8]) -> Option<Header<'_>> {
     let mut fragment = None;
     for extra in flags {
         if let Some(caller) = extra.strip_prefix(b"caller=") {
-            record.caller = Some(String::from_utf8_lossy(caller).into_owned());
+            record.caller = std::str::from_utf8(caller).ok().and_then(bracket::caller_id);
         } else if let Some(place) = extra.strip_prefix(b"ncfrag=") {
             fragment = parse_fragment(place);
         }
     }
     Some(Header { record, fragment, body: body.strip_prefix(b";")? })
+}
+
+/// printk counts its records from 0: a million a second would take nine years to get further than this.
+pub(super) const fn is_plausible_seq(seq: u64) -> bool {
+    seq <= 1 << 48
 }
 
 /// `6.1.0-13-amd64,6,416,…`: netconsole's option `r`.

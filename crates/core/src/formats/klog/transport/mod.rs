@@ -33,7 +33,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use self::export::{Export, Verbose};
+use self::export::{Export, Taken, Verbose};
 use self::habit::Habit;
 use self::journal::Message;
 use self::json::{Collector, Fed, Found};
@@ -70,6 +70,28 @@ pub struct Unwrapper {
     boot_id: Option<String>,
     /// The stream has the kernel's own records: what others quote of them says nothing new.
     kernel_speaks: bool,
+    /// The last record was another program's.
+    foreign_last: bool,
+    /// The stream is a journal's export: binary values hold anything, so that no entry's beginning can be told in it
+    /// without having read what is before.
+    export: bool,
+    /// The stream has JSON objects of many lines.
+    pretty: bool,
+    /// Lines are missing before the next one, which may stand within an object.
+    adrift: bool,
+    /// The line being read came, or goes on, in pieces.
+    piece: Piece,
+}
+
+/// Where in its line the piece stands that is being read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Piece {
+    /// More of the line came before it.
+    continues: bool,
+    /// More of the line follows it.
+    goes_on: bool,
+    /// What follows is not read: framing that was begun, or another program's words.
+    drop_rest: bool,
 }
 
 /// An entry of many lines that has begun.
@@ -104,14 +126,50 @@ impl Unwrapper {
     ///
     /// The record of a line may be emitted only with the next line, which might continue it: see [`Self::flush`].
     pub fn push(&mut self, line: &[u8], number: u64, emit: Emit<'_>) {
+        self.part(line, number, false, emit);
+    }
+
+    /// Feeds a piece of a line that is too long for the caller. More of the line follows: further pieces, and the last
+    /// one with [`Self::push`].
+    pub fn push_piece(&mut self, piece: &[u8], number: u64, emit: Emit<'_>) {
+        self.part(piece, number, true, emit);
+    }
+
+    /// Whether what was read belongs to an entry or line that is not finished: the next line would be misread without it.
+    #[must_use]
+    pub fn is_inside_entry(&self) -> bool {
+        self.export
+            || self.piece.goes_on
+            || match &self.block {
+                Block::None => false,
+                Block::Export(_) | Block::Verbose(_) => true,
+                Block::Json(collector, _) => !collector.is_between_objects(),
+            }
+    }
+
+    fn part(&mut self, line: &[u8], number: u64, goes_on: bool, emit: Emit<'_>) {
+        let before = self.piece;
+        let continues = before.goes_on;
+        self.piece = Piece { continues, goes_on, drop_rest: continues && before.drop_rest };
+        if self.piece.drop_rest {
+            return;
+        }
+        let Some(line) = self.on_course(line) else { return };
         match std::mem::take(&mut self.block) {
             Block::None => {}
-            Block::Export(mut export) => {
-                if export.push(line, number) {
+            Block::Export(mut export) => match export.push(line, number, !goes_on) {
+                Taken::Inside => {
                     self.block = Block::Export(export);
-                } else {
-                    self.message(export.finish(), emit);
+                    return;
                 }
+                Taken::End => {
+                    self.export = true;
+                    return self.message(export.finish(true), emit);
+                }
+                Taken::Broken => self.broken_export(export, emit),
+            },
+            Block::Verbose(verbose) if continues => {
+                self.block = Block::Verbose(verbose);
                 return;
             }
             Block::Verbose(mut verbose) => {
@@ -119,19 +177,55 @@ impl Unwrapper {
                     self.block = Block::Verbose(verbose);
                     return;
                 }
-                self.message(verbose.finish(), emit);
+                self.message(verbose.finish(true), emit);
             }
             Block::Json(collector, base) => return self.collect(collector, base, line, number, emit),
         }
+        self.foreign_last = false;
         self.whole_line(line, number, emit);
+        // What another program wrote stays its own on the rest of the line.
+        self.piece.drop_rest |= goes_on && !continues && self.foreign_last;
     }
 
-    /// End of input or idle: emits what is pending, such as the last record and an unfinished entry.
+    /// Among lines that follow a gap, the first that is certainly not within an object whose beginning was not read.
+    fn on_course<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
+        if !self.adrift {
+            return Some(line);
+        }
+        let start = json::opening(line).or_else(|| (!json::is_inner_line(line)).then_some(line))?;
+        self.adrift = false;
+        Some(start)
+    }
+
+    /// What began like an entry ended unlike one: it was text that looks like a field, or its end is missing.
+    fn broken_export(&mut self, mut export: Export, emit: Emit<'_>) {
+        self.export = false;
+        match export.doubted() {
+            Some((lines, first)) => self.lines_after_all(&lines, first, emit),
+            None => self.message(export.finish(false), emit),
+        }
+    }
+
+    /// Nothing came for a while: emits what is pending, but for an entry whose end is still to come.
+    pub fn idle(&mut self, emit: Emit<'_>) {
+        match self.block {
+            Block::None => self.flush(emit),
+            _ => self.release(emit),
+        }
+    }
+
+    /// What follows is not the next line: some are left out. Not while [`Self::is_inside_entry`].
+    pub fn gap(&mut self, emit: Emit<'_>) {
+        self.flush(emit);
+        self.adrift = self.pretty;
+    }
+
+    /// End of input: emits what is pending, such as the last record and an unfinished entry.
     pub fn flush(&mut self, emit: Emit<'_>) {
         match std::mem::take(&mut self.block) {
             Block::None => {}
-            Block::Export(export) => self.message(export.finish(), emit),
-            Block::Verbose(verbose) => self.message(verbose.finish(), emit),
+            Block::Export(export) => self.message(export.finish(false), emit),
+            Block::Verbose(verbose) => self.message(verbose.finish(false), emit),
             Block::Json(collector, _) => {
                 let (rest, first) = collector.rest();
                 self.lines_after_all(rest, first, emit);
@@ -162,9 +256,9 @@ impl Unwrapper {
         }
     }
 
-    /// One line outside any block, and where in the input it stood. `collect`: JSON may begin here that ends on a later
-    /// line.
-    fn line(&mut self, raw: &[u8], lines: (u64, u64), collect: bool, emit: Emit<'_>) {
+    /// One line outside any block, and where in the input it stood. `opens`: an entry may begin here that ends on a
+    /// later line.
+    fn line(&mut self, raw: &[u8], lines: (u64, u64), opens: bool, emit: Emit<'_>) {
         let line = &*self.clean(raw);
         let (first, number) = lines;
         if self.continues_held(line, number) {
@@ -181,12 +275,13 @@ impl Unwrapper {
             self.fenced |= line.starts_with(b"`");
             return;
         }
-        if Export::begins(line) {
+        if opens && Export::begins(line) {
             let mut export = Export::new(first);
-            export.push(line, number);
+            export.push(line, number, !self.piece.goes_on);
             self.block = Block::Export(export);
             return;
         }
+        self.export &= line.is_empty();
         if let Some(verbose) = Verbose::begin(line, first) {
             self.block = Block::Verbose(verbose);
             return;
@@ -205,7 +300,7 @@ impl Unwrapper {
             }
             Content::Json(start) => match json::parse(start).or_else(|| json::member(start)) {
                 Some(value) => self.value(&value, &head.record, 0, emit),
-                None if collect => {
+                None if opens => {
                     let base = Box::new(head.record);
                     self.collect(Collector::default(), base, start, number, emit);
                 }
@@ -259,16 +354,23 @@ impl Unwrapper {
 
     fn collect(&mut self, mut collector: Collector, base: Box<Record>, line: &[u8], number: u64, emit: Emit<'_>) {
         let mut values = Vec::new();
-        let fed =
-            collector.feed(line, number, &mut |object, first| values.extend(json::parse(object).map(|v| (v, first))));
+        let fed = collector.feed(line, number, !self.piece.goes_on, &mut |object, first| {
+            values.extend(json::parse(object).map(|v| (v, first)))
+        });
         for (value, first) in values {
             let base = Record { lines: (first, number), ..(*base).clone() };
             self.value(&value, &base, 0, emit);
         }
         match fed {
-            Fed::Open => self.block = Block::Json(collector, base),
+            Fed::Open => {
+                self.pretty |= !self.piece.goes_on;
+                self.block = Block::Json(collector, base);
+            }
             Fed::Closed => {}
+            // What is within one long line cannot be told from the text of another program in it.
+            Fed::Broken if self.piece.continues => self.piece.drop_rest = self.piece.goes_on,
             Fed::Broken => {
+                self.piece.drop_rest = self.piece.goes_on;
                 let (unread, first) = collector.unread();
                 self.lines_after_all(unread, first, emit);
                 self.line(line, (number, number), false, emit);
@@ -385,6 +487,7 @@ impl Unwrapper {
     }
 
     const fn note(&mut self, record: &Record) {
+        self.foreign_last = record.foreign;
         self.kernel_speaks |= record.prefixed && !record.foreign;
     }
 

@@ -269,6 +269,131 @@ fn journal_export() {
     assert_eq!(records[0].level, Some(4));
 }
 
+const FORGED: &str = "[    9.000000] Out of memory: Killed process 1 (x)";
+
+fn binary_entry(length: u64, value: &str) -> Vec<u8> {
+    let mut input = b"__CURSOR=s\n_TRANSPORT=stdout\nMESSAGE\n".to_vec();
+    input.extend_from_slice(&length.to_le_bytes());
+    input.extend_from_slice(value.as_bytes());
+    input
+}
+
+/// A binary value too long to hold is skipped by its length: nothing in it is read as a line, and the next entry is.
+#[test]
+fn a_binary_value_too_long_is_skipped_whole() {
+    let value = format!("{}\n\n{FORGED}\n\n", "x\n".repeat(600_000));
+    let mut input = binary_entry(value.len() as u64, &value);
+    input.extend_from_slice(b"\n\n__CURSOR=t\n_TRANSPORT=kernel\nMESSAGE=next\n\n");
+    let records = unwrap(&input);
+    assert_eq!(records.iter().map(|r| r.text.as_slice()).collect::<Vec<_>>(), [&b"next"[..]]);
+}
+
+/// An entry that breaks off before it said who wrote it is not taken for the kernel's.
+#[test]
+fn an_unfinished_entry_is_foreign() {
+    for input in [
+        "__CURSOR=s\n__REALTIME_TIMESTAMP=1700000000000000\nMESSAGE=Out of memory",
+        "Tue 2024-12-03 09:44:33.590220 UTC [s=1;i=2]\n    MESSAGE=Out of memory",
+        "{\"__CURSOR\":\"s\",\"MESSAGE\":\"Out of memory\",\"_TRANS",
+    ] {
+        let records = unwrap(input.as_bytes());
+        assert!(!records.is_empty() && records.iter().all(|record| record.foreign), "{input}: {records:?}");
+    }
+}
+
+/// Waiting for more input does not tear an entry: its writer may come after its text.
+#[test]
+fn idle_keeps_an_open_entry() {
+    let lines = ["__CURSOR=s", "MESSAGE=x", "_TRANSPORT=kernel", ""];
+    let (mut out, mut unwrapper) = (Vec::new(), Unwrapper::new());
+    for (line, number) in lines.iter().zip(1..) {
+        unwrapper.push(line.as_bytes(), number, &mut |record| out.push(record));
+        unwrapper.idle(&mut |record| out.push(record));
+        assert!(unwrapper.is_inside_entry());
+    }
+    assert_eq!(out.len(), 1);
+    assert!(out[0].prefixed && !out[0].foreign);
+}
+
+/// Behind a gap in a stream of objects, nothing is read before the next object begins.
+#[test]
+fn a_gap_in_pretty_json() {
+    let object = ["{", "\t\"MESSAGE\" : \"Out of memory\",", "\t\"_TRANSPORT\" : \"stdout\"", "}"];
+    let (mut out, mut unwrapper) = (Vec::new(), Unwrapper::new());
+    for line in object {
+        unwrapper.push(line.as_bytes(), 1, &mut |record| out.push(record));
+    }
+    unwrapper.gap(&mut |record| out.push(record));
+    for line in object.iter().skip(1).chain(&object) {
+        unwrapper.push(line.as_bytes(), 1, &mut |record| out.push(record));
+    }
+    assert_eq!(out.len(), 2, "{out:?}");
+    assert!(out.iter().all(|record| record.foreign));
+    unwrapper.gap(&mut |record| out.push(record));
+    unwrapper.push(b"[    9.000000] x", 9, &mut |record| out.push(record));
+    unwrapper.flush(&mut |record| out.push(record));
+    assert!(!out[2].foreign, "text ends the search");
+}
+
+/// The rest of a long line is never text when the line began as JSON or as another program's; objects in it are found.
+#[test]
+fn pieces_of_a_line_keep_its_framing() {
+    let read = |pieces: &[&str]| {
+        let (mut out, mut unwrapper) = (Vec::new(), Unwrapper::new());
+        let (last, first) = pieces.split_last().unwrap();
+        first.iter().for_each(|piece| unwrapper.push_piece(piece.as_bytes(), 1, &mut |record| out.push(record)));
+        assert!(unwrapper.is_inside_entry());
+        unwrapper.push(last.as_bytes(), 1, &mut |record| out.push(record));
+        unwrapper.push(b"[    1.000000] next", 2, &mut |record| out.push(record));
+        unwrapper.flush(&mut |record| out.push(record));
+        let next = out.pop().unwrap();
+        assert_eq!((next.text.as_slice(), next.foreign), (&b"next"[..], false));
+        out
+    };
+    let end = "\",\"_TRANSPORT\":\"stdout\"}";
+    assert!(read(&["{\"MESSAGE\":\"x ", FORGED, end]).iter().all(|record| record.foreign));
+    // Cut off within the string.
+    assert!(read(&["{\"MESSAGE\":\"x ", FORGED]).is_empty());
+    assert!(read(&["{\"MESSAGE\":\"x\"; ", FORGED]).iter().all(|record| !record.text.starts_with(b"Out")));
+    assert!(read(&["Dec  7 00:05:14 host app[1]: x ", FORGED, FORGED]).iter().all(|record| record.foreign));
+    let array = read(&["[{\"log\":\"[    1.500000] a\"},{\"log\":\"[    1.5", "00000] b\"}]"]);
+    assert_eq!(array.iter().map(|r| r.text.as_slice()).collect::<Vec<_>>(), [&b"a"[..], b"b"]);
+}
+
+/// A process may be named like a journal's field: the lines behind it are no entry.
+#[test]
+fn a_cursor_in_text_hides_nothing() {
+    for name in ["__CURSOR=x", "__CURSOR=x invoked oom-killer: order=0", "__CURSOR=x\nA=b", "__CURSOR=x\nNAME"] {
+        let records = unwrap(format!("{name}\n{FORGED}\n[    9.000001] x").as_bytes());
+        let texts: Vec<_> = records.iter().map(|record| String::from_utf8_lossy(&record.text).into_owned()).collect();
+        let count = name.split('\n').count();
+        assert_eq!(texts.get(..count).map(|names| names.join("\n")).as_deref(), Some(name));
+        assert_eq!(texts.get(count..), Some(&["Out of memory: Killed process 1 (x)".to_owned(), "x".to_owned()][..]));
+    }
+}
+
+/// What a program wrote to /dev/kmsg has the kernel's transport, but not its facility.
+#[test]
+fn a_program_that_writes_to_kmsg() {
+    let entry =
+        |facility| format!("{{\"_TRANSPORT\":\"kernel\",\"SYSLOG_FACILITY\":\"{facility}\",\"MESSAGE\":\"x\"}}");
+    assert!(one(&entry(1)).foreign && one(&entry(3)).foreign);
+    assert!(!one(&entry(0)).foreign);
+}
+
+/// Names that every record carries are no longer than names are, and sequence numbers no larger than printk counts.
+#[test]
+fn implausible_fields_are_absent() {
+    let long = "h".repeat(900);
+    let record = one(&format!(
+        r#"{{"_TRANSPORT":"kernel","_HOSTNAME":"{long}","host":"{long}","_BOOT_ID":"{long}","MESSAGE":"x"}}"#
+    ));
+    assert_eq!((record.host, record.boot_id), (None, None));
+    assert_eq!(one(&format!(r#"{{"pri":4,"time":1.0,"caller":"{long}","msg":"x"}}"#)).caller, None);
+    let talos = |seq: u64| one(&format!(r#"{{"talos-level":"warn","clock":1,"seq":{seq},"msg":"x"}}"#)).seq;
+    assert_eq!((talos(7), talos(u64::MAX)), (Some(7), None));
+}
+
 /// `#012` makes lines, `\x0a` does not.
 #[test]
 fn escaped_newlines() {
