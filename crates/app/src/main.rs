@@ -3,6 +3,7 @@
 mod cases;
 mod cli;
 mod progress;
+mod signals;
 
 use std::process::ExitCode;
 

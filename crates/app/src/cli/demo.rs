@@ -4,7 +4,7 @@
 //! Where that may not be done (no root, no memory controller, no access to the log) it says so, and explains a recorded
 //! kill instead.
 
-use std::io::{BufRead as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use oomscope_sources::kmsg::{KernelLog, Next};
 use super::output::Printer;
 use super::{Colour, Format, Outcome, When, complain, in_words};
 use crate::cases::{CaseMaker, LogOrigin, ThisBoot};
+use crate::signals;
 
 /// What the scratch cgroup may use.
 const LIMIT: Bytes = Bytes(50 << 20);
@@ -38,13 +39,17 @@ const QUIET: Duration = Duration::from_millis(QUIET_MS);
 const STEP: usize = 1 << 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// What the hog waits for: it must be in its cgroup before it grows.
+const GO: &str = "go\n";
+
 /// A kill recorded on Linux 6.12 (cgroup v2) in a virtual machine.
 const RECORDED: &str = include_str!("demo/recorded-6.12.log");
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0  a kill was explained, real or recorded (standard error says which)
-  2  the command line was wrong, or standard output could not be written";
+  2  the command line was wrong, or standard output could not be written
+  128 + N  signal N ended it; the scratch cgroup was removed first";
 
 /// Cause a real OOM kill in a scratch cgroup of this machine, and explain it
 ///
@@ -76,7 +81,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let case = if args.recorded {
         recorded_case()?
     } else {
-        match real_case() {
+        let signals = signals::Held::begin()?;
+        let real = real_case(&signals);
+        if let Some(signal) = signals.caught() {
+            complain("interrupted");
+            return Ok(Outcome::Interrupted(signal));
+        }
+        match real {
             Ok(case) => case,
             Err(error) => {
                 complain(&format!("no real kill here: {}", in_words(&error)));
@@ -89,10 +100,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Explained)
 }
 
-/// What runs in the scratch cgroup: waits for a word on standard input, then grows until it is killed.
+/// What runs in the scratch cgroup: waits for [`GO`] on standard input, then grows until it is killed. Without that word
+/// nobody has put it into a cgroup, and it does not grow.
 pub(crate) fn hog(bytes: u64) -> anyhow::Result<Outcome> {
     let mut go = String::new();
-    std::io::stdin().lock().read_line(&mut go)?;
+    std::io::stdin().lock().take(GO.len() as u64).read_line(&mut go).context("waiting for the word to begin")?;
+    if go != GO {
+        bail!("this is what `oomscope demo` runs in its scratch cgroup; it does not run by itself");
+    }
     let bytes = usize::try_from(bytes).context("more than this machine can address")?;
     let mut held: Vec<Vec<u8>> = Vec::new();
     while held.len() * STEP < bytes {
@@ -113,18 +128,29 @@ fn recorded_case() -> anyhow::Result<Case> {
     Ok(CaseMaker::default().case(event, &origin))
 }
 
-fn real_case() -> anyhow::Result<Case> {
+fn real_case(signals: &signals::Held) -> anyhow::Result<Case> {
     let root = HostRoot::default();
     let mut log = KernelLog::open(&root)?;
     let scratch = Scratch::create(&root, LIMIT)?;
     log.skip_to_end()?;
     say(&format!("made the cgroup {} with a limit of {LIMIT}", scratch.kernel_path().display()));
-    let mut hog = Hog::start(&scratch)?;
-    say(&format!("started pid {} in it, which wants {APPETITE}; waiting for the kernel…", hog.pid()));
-    let event = follow(&mut log, hog.pid())?;
-    hog.must_have_been_killed()?;
+    let killed = kill_in(&scratch, &mut log, signals);
+    let folder = scratch.folder().to_owned();
+    if let Err(error) = scratch.remove() {
+        complain(&format!("{} is left behind: {}", folder.display(), in_words(&error.into())));
+    }
+    let event = killed?;
     let origin = LogOrigin { this_boot: Some(ThisBoot::ask()), ..LogOrigin::default() };
     Ok(CaseMaker::default().case(event, &origin))
+}
+
+/// Lets the hog grow in the cgroup until the kernel tells of its death. It is gone afterwards, whatever happened.
+fn kill_in(scratch: &Scratch, log: &mut KernelLog, signals: &signals::Held) -> anyhow::Result<LogEvent> {
+    let mut hog = Hog::start(scratch)?;
+    say(&format!("started pid {} in it, which wants {APPETITE}; waiting for the kernel…", hog.pid()));
+    let event = follow(log, hog.pid(), signals)?;
+    hog.must_have_been_killed()?;
+    Ok(event)
 }
 
 /// Progress, on standard error.
@@ -132,12 +158,15 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "oomscope: {text}");
 }
 
-/// Reads the kernel log until it tells of the death of `pid`.
-fn follow(log: &mut KernelLog, pid: u32) -> anyhow::Result<LogEvent> {
+/// Reads the kernel log until it tells of the death of `pid`, or a signal asks to end.
+fn follow(log: &mut KernelLog, pid: u32, signals: &signals::Held) -> anyhow::Result<LogEvent> {
     let deadline = Instant::now() + PATIENCE;
     let mut scanner = Scanner::new();
     let mut events = Vec::new();
     while Instant::now() < deadline {
+        if signals.caught().is_some() {
+            bail!("interrupted");
+        }
         let ended = match log.next()? {
             Next::Record(record) => {
                 scanner.push(record, &mut |event| events.push(event));
@@ -173,7 +202,7 @@ impl Hog {
         let mut hog = Self(child);
         scratch.add(hog.pid())?;
         let mut stdin = hog.0.stdin.take().context("a pipe to the process")?;
-        stdin.write_all(b"go\n").context("telling the process to begin")?;
+        stdin.write_all(GO.as_bytes()).context("telling the process to begin")?;
         Ok(hog)
     }
 

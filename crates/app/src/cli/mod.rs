@@ -67,6 +67,8 @@ pub(crate) enum Outcome {
     NothingFound,
     /// 2: something could not be read.
     CannotRead,
+    /// 128 + the number of the signal that ended it, as shells count it.
+    Interrupted(u8),
 }
 
 impl From<Outcome> for ExitCode {
@@ -75,6 +77,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Explained => Self::SUCCESS,
             Outcome::NothingFound => Self::from(1),
             Outcome::CannotRead => Self::from(2),
+            Outcome::Interrupted(signal) => Self::from(128_u8.saturating_add(signal)),
         }
     }
 }

@@ -245,6 +245,8 @@ impl Scratch {
         }
         self.remove_folder()?;
         match self.enabled_in.take() {
+            // Others may have begun to rely on it: taking it back would take away their limits.
+            Some(parent) if has_children(&parent) => Ok(()),
             Some(parent) => write(&parent.join("cgroup.subtree_control"), "-memory"),
             None => Ok(()),
         }
@@ -281,6 +283,12 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = self.clean_up();
     }
+}
+
+/// True also where that cannot be seen.
+fn has_children(cgroup: &Path) -> bool {
+    let is_folder = |entry: io::Result<fs::DirEntry>| entry.and_then(|entry| entry.file_type()).map(|t| t.is_dir());
+    fs::read_dir(cgroup).map_or(true, |mut entries| entries.any(|entry| is_folder(entry).unwrap_or(true)))
 }
 
 /// Two runs at the same time must not meet.
@@ -392,6 +400,34 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         fs::remove_dir(&folder).unwrap();
+    }
+
+    /// A parent that was made to pass memory on stops doing so afterwards, unless somebody else's cgroup lives there by then.
+    #[test]
+    fn a_shared_parent_is_left_alone() {
+        let left_in_parent = |neighbour: bool| {
+            let tree = tempfile::tempdir().unwrap();
+            let parent = tree.path().to_owned();
+            fs::write(parent.join("cgroup.subtree_control"), "+memory").unwrap();
+            let folder = parent.join("scratch");
+            fs::create_dir(&folder).unwrap();
+            if neighbour {
+                fs::create_dir(parent.join("neighbour")).unwrap();
+            }
+            let scratch = Scratch {
+                version: Version::V2,
+                kernel_path: PathBuf::from("/scratch"),
+                home: parent.clone(),
+                inside: false,
+                enabled_in: Some(parent.clone()),
+                removed: false,
+                folder,
+            };
+            scratch.remove().unwrap();
+            fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap()
+        };
+        assert_eq!(left_in_parent(false), "-memory");
+        assert_eq!(left_in_parent(true), "+memory");
     }
 
     /// A made-up v2 machine whose controller files cannot be written: every attempt is in the error, and nothing is left.
