@@ -452,4 +452,18 @@ mod tests {
         assert_eq!(found[0].lines, (2, 2));
         assert_eq!(tally.first_line_in_pieces, Some(1));
     }
+
+    /// Another program's journal entry that quotes a report stays its own, wherever in a long export it stands: at the
+    /// end of what is read whole, and longer than what is looked back on.
+    #[test]
+    fn a_foreign_entry_in_a_long_export() {
+        let other = "__CURSOR=s\nMESSAGE=hello world\n_TRANSPORT=stdout\n\n".repeat(25_000);
+        let filler = format!("A={0}\nB={0}\n", "x".repeat(9000));
+        let quoting = format!("__CURSOR=s\n_TRANSPORT=stdout\n{filler}MESSAGE={}{filler}\n", &KILL[14..]);
+        let (found, _) = events(&[other.as_bytes(), quoting.as_bytes(), other.as_bytes()]);
+        assert!(found.is_empty());
+        let kernel = quoting.replace("=stdout", "=kernel");
+        let (found, _) = events(&[other.as_bytes(), kernel.as_bytes(), quoting.as_bytes()]);
+        assert_eq!(found.len(), 1);
+    }
 }

@@ -355,7 +355,7 @@ impl Unwrapper {
     fn collect(&mut self, mut collector: Collector, base: Box<Record>, line: &[u8], number: u64, emit: Emit<'_>) {
         let mut values = Vec::new();
         let fed = collector.feed(line, number, !self.piece.goes_on, &mut |object, first| {
-            values.extend(json::parse(object).map(|v| (v, first)))
+            values.extend(json::parse(object).map(|v| (v, first)));
         });
         for (value, first) in values {
             let base = Record { lines: (first, number), ..(*base).clone() };
