@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::{Diagnosis, RULESET};
 use crate::incident::Incident;
+use crate::units::Bytes;
 
 /// Name and version of the JSON form.
 pub const SCHEMA: &str = "oomscope.case/v1";
@@ -65,5 +66,86 @@ impl Case {
             (None, None) => "0".to_owned(),
         };
         format!("oom-{boot}-{instant}-{who}")
+    }
+}
+
+/// What else a log says of a kill: enough to tell two apart that have the same id by chance, as on two machines of a fleet
+/// that boot in step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marks {
+    host: Option<String>,
+    victim: Option<String>,
+    total_vm: Option<Bytes>,
+    anon: Option<Bytes>,
+}
+
+impl Marks {
+    /// Longer names are compared by their beginnings (Linux: `HOST_NAME_MAX`; a process name has 15).
+    const LONGEST_NAME: usize = 64;
+
+    /// Those of the first victim.
+    #[must_use]
+    pub fn of(incident: &Incident) -> Self {
+        let name = |name: &str| name.chars().take(Self::LONGEST_NAME).collect();
+        let victim = incident.report().victims.first();
+        Self {
+            host: incident.origin.host.as_deref().map(name),
+            victim: victim.and_then(|v| v.comm.as_ref()).map(|comm| name(&comm.0.to_lossy())),
+            total_vm: victim.and_then(|v| v.total_vm_bytes),
+            anon: victim.and_then(|v| v.anon_bytes),
+        }
+    }
+
+    /// Takes over what `other`, of the same kill, knows and `self` does not.
+    pub fn fill_from(&mut self, other: Self) {
+        self.host = self.host.take().or(other.host);
+        self.victim = self.victim.take().or(other.victim);
+        self.total_vm = self.total_vm.or(other.total_vm);
+        self.anon = self.anon.or(other.anon);
+    }
+
+    /// True unless both know something in which they differ.
+    #[must_use]
+    pub fn agree(&self, other: &Self) -> bool {
+        fn both<T>(one: Option<&T>, other: Option<&T>, same: impl Fn(&T, &T) -> bool) -> bool {
+            one.zip(other).is_none_or(|(one, other)| same(one, other))
+        }
+        both(self.host.as_ref(), other.host.as_ref(), |a, b| is_same_host(a, b))
+            && both(self.victim.as_ref(), other.victim.as_ref(), |a, b| a == b)
+            && both(self.total_vm.as_ref(), other.total_vm.as_ref(), |a, b| a == b)
+            && both(self.anon.as_ref(), other.anon.as_ref(), |a, b| a == b)
+    }
+}
+
+/// syslog often writes `web-1` where the journal of the same machine writes `web-1.example.org`.
+fn is_same_host(one: &str, other: &str) -> bool {
+    let (short, long) = if one.len() < other.len() { (one, other) } else { (other, one) };
+    let begins = long.as_bytes().get(..short.len()).is_some_and(|start| start.eq_ignore_ascii_case(short.as_bytes()));
+    begins && matches!(long.as_bytes().get(short.len()), None | Some(b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(host: Option<&str>, victim: Option<&str>, anon: Option<u64>) -> Marks {
+        Marks {
+            host: host.map(str::to_owned),
+            victim: victim.map(str::to_owned),
+            total_vm: None,
+            anon: anon.map(Bytes),
+        }
+    }
+
+    /// Only what both sides know can tell kills apart, and a host may go by its short name.
+    #[test]
+    fn marks_tell_kills_apart() {
+        let one = marks(Some("web-1"), Some("java"), Some(4096));
+        assert!(one.agree(&one));
+        assert!(one.agree(&marks(None, None, None)));
+        assert!(one.agree(&marks(Some("WEB-1.example.org"), Some("java"), None)));
+        assert!(!one.agree(&marks(Some("web-10"), Some("java"), Some(4096))));
+        assert!(!one.agree(&marks(None, Some("redis"), Some(4096))));
+        assert!(!one.agree(&marks(None, None, Some(8192))));
     }
 }

@@ -2,6 +2,7 @@
 
 mod chunks;
 mod input;
+mod known;
 mod pipeline;
 mod skim;
 
@@ -40,6 +41,9 @@ pub(crate) struct Args {
     last: Option<NonZeroUsize>,
 
     /// Only cases since a date or an age (2026-04-04, 2026-04-04T03:41:03Z, 15m, "3 days"); those without a date are kept
+    ///
+    /// A time without a zone, given here or written in the log (as syslog does), is taken as this machine's local time. For
+    /// a log of a machine in another zone, set TZ to that zone.
     #[arg(long, value_name = "TIME", value_parser = Since::parse_now)]
     since: Option<Since>,
 
@@ -80,6 +84,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         kept: VecDeque::new(),
         found: 0,
         of_unknown_time: 0,
+        by_local_time: 0,
     };
     let mut pipeline = Pipeline::new();
     let mut failed = false;
@@ -101,6 +106,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn conclude(shown: &Shown, pipeline: &Pipeline, failed: bool) -> Outcome {
     if shown.of_unknown_time > 0 {
         complain(&format!("--since: kept {} without a date", counted(shown.of_unknown_time, "case")));
+    }
+    if shown.by_local_time > 0 {
+        complain(&format!(
+            "--since: the log states no time zone for {}; taken as this machine's (set TZ for another)",
+            counted(shown.by_local_time, "case")
+        ));
     }
     if pipeline.duplicates() > 0 {
         complain(&format!("left out {} that an earlier file had too", counted(pipeline.duplicates(), "event")));
@@ -127,6 +138,8 @@ struct Shown {
     kept: VecDeque<Case>,
     found: u64,
     of_unknown_time: u64,
+    /// `--since` was decided by a time of an unstated zone.
+    by_local_time: u64,
 }
 
 impl Shown {
@@ -134,6 +147,11 @@ impl Shown {
         self.found += 1;
         match self.filter.check(&case) {
             Match::No => return Ok(()),
+            Match::NoByLocalTime => {
+                self.by_local_time += 1;
+                return Ok(());
+            }
+            Match::YesByLocalTime => self.by_local_time += 1,
             Match::TimeUnknown => self.of_unknown_time += 1,
             Match::Yes => {}
         }

@@ -51,6 +51,10 @@ pub(crate) struct Filter {
 pub(crate) enum Match {
     Yes,
     No,
+    /// As `Yes`, but by a local time of an unstated zone, taken for this machine's.
+    YesByLocalTime,
+    /// As `No`, but by such a time.
+    NoByLocalTime,
     /// `--since` was given and the log does not say when this happened.
     TimeUnknown,
 }
@@ -66,7 +70,8 @@ impl Filter {
         let at = &case.incident.at;
         match (at.wall, at.wall_local) {
             (Some(wall), _) if wall >= since.at => Match::Yes,
-            (None, Some(local)) if local >= since.local => Match::Yes,
+            (None, Some(local)) if local >= since.local => Match::YesByLocalTime,
+            (None, Some(_)) => Match::NoByLocalTime,
             (None, None) => Match::TimeUnknown,
             _ => Match::No,
         }

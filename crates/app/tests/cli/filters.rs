@@ -1,6 +1,6 @@
 //! Which cases are shown.
 
-use super::run::{Files, ONE_KILL, Ran, TWO_KILLS, dmesg, run};
+use super::run::{Files, ONE_KILL, Ran, TWO_KILLS, dmesg, oomscope, run};
 
 fn explain(arguments: &[&str]) -> Ran {
     let files = Files::new();
@@ -55,4 +55,37 @@ fn since() {
     let undated = explain(&["--since", "2026-04-01"]);
     undated.assert_code(0);
     assert!(undated.err.contains("kept 2 cases without a date"), "{}", undated.err);
+}
+
+/// Local times of an unstated zone are taken as this machine's (TZ), and that is said once; a stated zone needs no word.
+#[test]
+fn since_without_a_zone() {
+    let files = Files::new();
+    let text = String::from_utf8(dmesg(ONE_KILL)).unwrap();
+    let dated = |date: &str| -> String {
+        text.lines().map(|line| format!("{date} node kernel: {}\n", line.split_once("] ").unwrap().1)).collect()
+    };
+    let log = files.write("local", (dated("2026-04-01T10:00:00") + &dated("2026-04-03T10:00:00")).as_bytes());
+    let since = |zone: &str| -> Ran {
+        let arguments = ["explain", "-o", "json", "--since", "2026-04-03T10:30:00Z", &log];
+        oomscope(&arguments).env("TZ", zone).output().unwrap().into()
+    };
+    for (zone, cases) in [("UTC0", 0), ("WEST5", 1)] {
+        let ran = since(zone);
+        assert_eq!(ran.cases().len(), cases, "{}", ran.err);
+        assert_eq!(ran.err.matches("states no time zone for 2 cases").count(), 1, "{}", ran.err);
+    }
+    let stated = files.write("stated", dated("2026-04-01T10:00:00Z").as_bytes());
+    let ran = run(&["explain", "--since", "2026-03-01", &stated]);
+    assert!(!ran.err.contains("time zone"), "{}", ran.err);
+}
+
+/// What is no time is refused before anything is read, with examples of what is one.
+#[test]
+fn since_nonsense() {
+    for nonsense in ["", "yesterday-ish", "2026-13-01", "999999999 years", "-"] {
+        let ran = explain(&[&format!("--since={nonsense}")]);
+        ran.assert_code(2);
+        assert!(ran.err.contains("--since") && !ran.err.contains("panicked"), "{}", ran.err);
+    }
 }

@@ -176,3 +176,27 @@ fn the_same_kill_is_shown_once() {
     assert_eq!(ran.victims(), [182, 183]);
     assert!(ran.err.contains("left out 4 events that an earlier file had too"), "{}", ran.err);
 }
+
+/// Kills of different machines that happen to have the same id are both shown; a copy of either is not.
+#[test]
+fn kills_of_other_machines_are_no_copies() {
+    let files = Files::new();
+    let text = String::from_utf8(dmesg(ONE_KILL)).unwrap();
+    let on = |host: &str| -> String {
+        text.lines().map(|line| format!("Apr  4 03:41:03 {host} kernel: {line}\n")).collect()
+    };
+    let one = files.write("one", on("web-1").as_bytes());
+    let copy = files.write("copy", on("web-1.example.org").as_bytes());
+    let plain = files.write("plain", text.as_bytes());
+    let two = files.write("two", on("web-2").as_bytes());
+    let other = files.write("other", text.replace("total-vm:", "total-vm:1").as_bytes());
+    let shown = |logs: &[&String]| {
+        let logs: Vec<&str> = logs.iter().map(|log| log.as_str()).collect();
+        run(&[&["explain", "-o", "json"], logs.as_slice()].concat()).cases().len()
+    };
+    assert_eq!(shown(&[&one, &copy]), 1);
+    assert_eq!(shown(&[&one, &plain]), 1);
+    assert_eq!(shown(&[&one, &two, &copy, &two]), 2);
+    assert_eq!(shown(&[&plain, &one, &two]), 2);
+    assert_eq!(shown(&[&plain, &other]), 2);
+}

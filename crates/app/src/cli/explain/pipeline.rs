@@ -1,7 +1,7 @@
 //! From inputs to cases: opens, scans, and lets each event become a case.
 
-use std::collections::HashSet;
 use std::fs::File;
+use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use oomscope_sources::log_file::{self, LogInput};
 
 use super::chunks::{Chunks, Next};
 use super::input::{self, Input};
+use super::known::Known;
 use super::skim::{self, Skim};
 use crate::cases::{CaseMaker, LogOrigin, ThisBoot};
 use crate::cli::{complain, counted, in_words};
@@ -29,9 +30,6 @@ const SILENCE_MS: u64 = 3000;
 /// Smaller files are read before a second thread has begun.
 const WORTH_SKIMMING: u64 = 4 * skim::STRETCH;
 
-/// Cases remembered to recognise the same event in another file.
-const MOST_IDS: usize = 1 << 16;
-
 /// Where cases go; an error (the reader of our output went away) ends everything.
 pub(super) type Sink<'a> = dyn FnMut(Case) -> anyhow::Result<()> + 'a;
 
@@ -40,7 +38,7 @@ pub(super) type Sink<'a> = dyn FnMut(Case) -> anyhow::Result<()> + 'a;
 pub(super) struct Pipeline {
     maker: CaseMaker,
     open: Option<OpenLog>,
-    ids: HashSet<String>,
+    known: Known,
     duplicates: u64,
     files: u64,
     tally: Tally,
@@ -49,6 +47,8 @@ pub(super) struct Pipeline {
 /// A log of one or, when it was rotated, several files.
 struct OpenLog {
     scanner: Scanner,
+    /// Which of the files that were read this is, from 1.
+    number: u64,
     path: Option<PathBuf>,
     origin: LogOrigin,
 }
@@ -100,7 +100,7 @@ impl Pipeline {
         let log = KernelLog::open(&HostRoot::default())?;
         let input = LogInput::from_reader(None, log.into_reader())?;
         self.begin(None, LogOrigin { this_boot: Some(ThisBoot::ask()), ..LogOrigin::default() }, sink)?;
-        self.scan(input, None, 0, sink)
+        self.scan(input, None, 0, sink).map(drop)
     }
 
     fn read_file(&mut self, path: &Path, sink: &mut Sink<'_>) -> anyhow::Result<()> {
@@ -118,8 +118,12 @@ impl Pipeline {
         let size = metadata.map_or(0, |m| m.len());
         match plain {
             Some(file) if size >= WORTH_SKIMMING => self.scan_large(&input, Arc::new(file), size, sink),
-            _ if input::is_live(path) => self.scan(input, Some(IDLE), 0, sink),
-            _ => self.scan(input, None, size, sink),
+            _ if input::is_live(path) => self.scan(input, Some(IDLE), 0, sink).map(drop),
+            Some(file) => {
+                let read = self.scan(input, None, size, sink)?;
+                if has_shrunk(&file, size, read) { self.broke_off(shrunk(self.name())) } else { Ok(()) }
+            }
+            None => self.scan(input, None, size, sink).map(drop),
         }
     }
 
@@ -130,7 +134,8 @@ impl Pipeline {
         let goes_on = before.zip(path).is_some_and(|(before, path)| log_file::continues(before, path));
         if !goes_on {
             self.finish(sink)?;
-            self.open = Some(OpenLog { scanner: Scanner::new(), path: path.map(Path::to_owned), origin });
+            self.open =
+                Some(OpenLog { scanner: Scanner::new(), number: self.files, path: path.map(Path::to_owned), origin });
             return Ok(());
         }
         let mut events = Vec::new();
@@ -139,13 +144,14 @@ impl Pipeline {
         }
         self.emit_from_open(events, sink)?;
         if let Some(log) = self.open.as_mut() {
+            log.number = self.files;
             log.path = path.map(Path::to_owned);
             log.origin = origin;
         }
         Ok(())
     }
 
-    /// Lets a thread read while this one scans, and notices when a live input pauses.
+    /// Lets a thread read while this one scans, and notices when a live input pauses. Answers how much of the file was read.
     ///
     /// `patience` is how long a live input may be quiet before what is complete is shown; `size` is 0 where it is unknown.
     fn scan(
@@ -154,19 +160,21 @@ impl Pipeline {
         patience: Option<Duration>,
         size: u64,
         sink: &mut Sink<'_>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<u64> {
         let mut progress = Progress::new(input::display_name(&input), size);
+        let mut read = 0;
         let mut chunks = Chunks::of(input)?;
         let mut quiet_since = Instant::now();
         let mut told = false;
         loop {
-            let Some(log) = self.open.as_mut() else { return Ok(()) };
+            let Some(log) = self.open.as_mut() else { return Ok(read) };
             let mut events = Vec::new();
             match chunks.next(patience) {
                 Next::Chunk(chunk) => {
                     quiet_since = Instant::now();
                     log.scanner.push(&chunk.bytes, &mut |event| events.push(event));
-                    progress.at(chunk.file_offset);
+                    read = chunk.file_offset;
+                    progress.at(read);
                     chunks.give_back(chunk);
                 }
                 Next::Pause => {
@@ -179,10 +187,10 @@ impl Pipeline {
                     }
                     log.scanner.idle(waited, &mut |event| events.push(event));
                 }
-                Next::Failed(error) => return self.broke_off(error),
+                Next::Failed(error) => return self.broke_off(error).map(|()| read),
                 Next::End => {
                     self.say_what_was_cut();
-                    return Ok(());
+                    return Ok(read);
                 }
             }
             if !events.is_empty() {
@@ -213,7 +221,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Reads a part of a file, or all the rest of it.
+    /// Reads a part of a file, which must be there, or all the rest of it.
     fn scan_part(
         &mut self,
         file: &File,
@@ -228,9 +236,13 @@ impl Pipeline {
             let wanted = length.map_or(buffer.len() as u64, |length| from + length - at);
             let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).min(buffer.len());
             let count = match skim::read_full(file, at, &mut buffer[..wanted]) {
+                Ok(0) if length.is_some() => return self.broke_off(shrunk(self.name())),
                 Ok(0) => return Ok(()),
                 Ok(count) => count,
-                Err(error) => return self.broke_off(error),
+                Err(error) => {
+                    let error = IoError::new(error.kind(), format!("reading {}: {error}", self.name()));
+                    return self.broke_off(error);
+                }
             };
             at += count as u64;
             let mut events = Vec::new();
@@ -246,10 +258,10 @@ impl Pipeline {
     }
 
     /// The input broke off: the report that was open there says so.
-    fn broke_off(&mut self, error: std::io::Error) -> anyhow::Result<()> {
+    fn broke_off(&mut self, error: IoError) -> anyhow::Result<()> {
         let error = anyhow::Error::new(error);
+        let name = self.name().to_owned();
         if let Some(log) = self.open.as_mut() {
-            let name = log.origin.file.as_deref().unwrap_or("standard input");
             let after = log.scanner.line();
             log.origin.gap = Some(Gap::new(format!("the rest of {name} from line {after} on"), in_words(&error)));
         }
@@ -261,12 +273,17 @@ impl Pipeline {
         let Some(log) = &self.open else { return };
         let tally = log.scanner.tally();
         if let Some(first) = tally.first_line_in_pieces {
-            let name = log.origin.file.as_deref().unwrap_or("standard input");
+            let name = self.name();
             complain(&format!(
                 "{name}:{first}: line longer than 1 MiB, read in pieces ({} such lines)",
                 tally.lines_in_pieces
             ));
         }
+    }
+
+    /// How a message calls the log that is open.
+    fn name(&self) -> &str {
+        self.open.as_ref().and_then(|log| log.origin.file.as_deref()).unwrap_or("standard input")
     }
 
     fn count(&mut self, log: &OpenLog) {
@@ -286,7 +303,7 @@ impl Pipeline {
     fn emit(&mut self, log: &OpenLog, events: Vec<LogEvent>, sink: &mut Sink<'_>) -> anyhow::Result<()> {
         for event in events {
             let case = self.maker.case(event, &log.origin);
-            if self.is_known(&case) {
+            if self.known.has(&case, log.number) {
                 self.duplicates += 1;
             } else {
                 sink(case)?;
@@ -294,17 +311,68 @@ impl Pipeline {
         }
         Ok(())
     }
+}
 
-    /// The same kill in another file (`kern.log` and `messages`). Within one file ids repeat only where the log gives no
-    /// times, and then they are line numbers.
-    fn is_known(&mut self, case: &Case) -> bool {
-        if case.incident.at.is_unknown() {
-            return false;
+/// A log that was emptied or cut while it was read (`copytruncate` of logrotate does that): what stood there is not known.
+fn shrunk(name: &str) -> IoError {
+    IoError::new(ErrorKind::UnexpectedEof, format!("reading {name}: the file shrank while it was read"))
+}
+
+/// True when a file of once `size` bytes ended after `read` of them, and is indeed shorter now. Files of sysfs end before
+/// their size at all times.
+fn has_shrunk(file: &File, size: u64, read: u64) -> bool {
+    read < size && file.metadata().is_ok_and(|now| now.len() < size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The beginning of a recorded report, a file that holds it, and what reading it as a file of `size` bytes came to.
+    fn explain_shrunk(size: u64) -> (String, Vec<Case>) {
+        let recorded = include_str!("../demo/recorded-6.12.log");
+        let half = &recorded[..recorded.len() * 3 / 4];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kern.log");
+        std::fs::write(&path, half).unwrap();
+
+        let (mut pipeline, mut cases) = (Pipeline::new(), Vec::new());
+        let mut sink = |case| {
+            cases.push(case);
+            Ok(())
+        };
+        let input = log_file::open(&path).unwrap();
+        let file = Arc::new(input.plain_file().unwrap());
+        pipeline.begin(Some(&path), LogOrigin::default(), &mut sink).unwrap();
+        let error = pipeline.scan_large(&input, file, size, &mut sink).unwrap_err().to_string();
+        pipeline.finish(&mut sink).unwrap();
+        (error, cases)
+    }
+
+    /// A file that ends before its end says so, and what stood in front of the cut is explained with a gap.
+    #[test]
+    fn a_large_file_that_shrinks() {
+        for size in [1 << 20, WORTH_SKIMMING, 3 * WORTH_SKIMMING + 1] {
+            let (error, cases) = explain_shrunk(size);
+            assert_eq!(error, "reading standard input: the file shrank while it was read", "{size}");
+            assert_eq!(cases.len(), 1, "{size}");
+            assert!(
+                cases[0].incident.gaps.iter().any(|gap| gap.why.contains("shrank")),
+                "{:?}",
+                cases[0].incident.gaps
+            );
         }
-        if self.ids.len() >= MOST_IDS {
-            self.ids.clear();
-        }
-        // Those of the first file are remembered too.
-        !self.ids.insert(case.id.clone()) && self.files > 1
+    }
+
+    /// A file that ends early has shrunk only if it is shorter now.
+    #[test]
+    fn a_small_file_that_shrinks() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(100).unwrap();
+        assert!(has_shrunk(&file, 4096, 100));
+        assert!(has_shrunk(&file, 4096, 0));
+        assert!(!has_shrunk(&file, 100, 50), "as a file of sysfs");
+        assert!(!has_shrunk(&file, 4096, 4096), "read before it shrank");
+        assert!(!has_shrunk(&file, 0, 100), "as a file of proc");
     }
 }

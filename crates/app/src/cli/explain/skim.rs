@@ -34,7 +34,8 @@ pub(super) struct Look {
 pub(super) struct Stretch {
     pub(super) offset: u64,
     pub(super) length: u64,
-    /// `None` where it could not be read: the scanner's own reading will say why.
+    /// `None` where it could not be read to its end, for an error or because the file has shrunk: then the stretch is to be
+    /// read once more, and that reading tells why.
     pub(super) look: Option<Look>,
     /// Its end, as long as the scanner wants to look back.
     pub(super) tail: Vec<u8>,
