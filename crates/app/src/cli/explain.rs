@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use oomscope_core::case::Case;
 
 use super::filter::{Filter, Match, Since};
-use super::output::Printer;
+use super::output::{CannotWrite, Printer};
 use super::{Colour, Format, Outcome, When, complain, counted, in_words};
 use pipeline::Pipeline;
 
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut failed = false;
     for input in input::inputs(&args.files) {
         if let Err(error) = pipeline.read(input, &mut |case| shown.take(case)) {
-            if super::is_broken_pipe(&error) {
+            if error.is::<CannotWrite>() {
                 return Err(error);
             }
             complain(&in_words(&error));

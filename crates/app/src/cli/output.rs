@@ -57,6 +57,16 @@ fn speaks_utf8() -> bool {
     })
 }
 
+/// Standard output does not take what is written to it: nothing more can be shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CannotWrite;
+
+impl std::fmt::Display for CannotWrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("writing to standard output")
+    }
+}
+
 /// Prints cases as they come, and what they have in common at the end.
 pub(crate) struct Printer {
     format: Format,
@@ -82,6 +92,14 @@ impl Printer {
             Format::Json => json::line(case).context("writing a case as JSON")?,
             Format::Markdown => markdown::render(case),
         };
+        self.write(&text).context(CannotWrite)?;
+        self.printed += 1;
+        self.summary.add(case);
+        Ok(())
+    }
+
+    /// A case, with what stands between it and the one before.
+    fn write(&self, text: &str) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         if self.printed > 0 && self.format != Format::Json {
             writeln!(out)?;
@@ -90,19 +108,15 @@ impl Printer {
         if !text.ends_with('\n') {
             writeln!(out)?;
         }
-        out.flush()?;
-        self.printed += 1;
-        self.summary.add(case);
-        Ok(())
+        out.flush()
     }
 
     /// Prints the overview when there was more than one case to read.
     pub(crate) fn finish(&self) -> anyhow::Result<()> {
         if self.format == Format::Text && self.printed > 1 {
+            let overview = format!("\n{}", self.summary.render(&self.options));
             let mut out = std::io::stdout().lock();
-            writeln!(out)?;
-            out.write_all(self.summary.render(&self.options).as_bytes())?;
-            out.flush()?;
+            out.write_all(overview.as_bytes()).and_then(|()| out.flush()).context(CannotWrite)?;
         }
         Ok(())
     }

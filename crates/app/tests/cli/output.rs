@@ -160,3 +160,15 @@ fn completions() {
         assert!(ran.out.contains("explain") && ran.out.contains("--victim") || ran.out.contains("victim"), "{shell}");
     }
 }
+
+/// Where standard output takes nothing, reading on is no use: said once, whatever there is still to read.
+#[test]
+fn full_disk() {
+    let files = Files::new();
+    let one = files.write("one", &dmesg(ONE_KILL));
+    let two = files.write("two", &dmesg(TWO_KILLS));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ran: Ran = oomscope(&["explain", &one, &two, &one]).stdout(full).output().unwrap().into();
+    ran.assert_code(2);
+    assert_eq!(ran.err, "oomscope: writing to standard output: No space left on device (os error 28)\n");
+}
