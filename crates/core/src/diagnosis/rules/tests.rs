@@ -255,6 +255,8 @@ fn hostile() {
             (report.scope, report.page_size_bytes) = (scope, page);
             let diagnosis = diagnose(&incident(report.clone()));
             assert!(!diagnosis.summary.contains(|c: char| c.is_control() || c == '\u{202e}'));
+            assert!(!diagnosis.summary.contains("EiB resident"), "{}", diagnosis.summary);
+            assert!(diagnosis.gaps.iter().any(|g| g.wanted == "sizes of all processes"));
         }
     }
 }
