@@ -125,6 +125,17 @@ impl<'a> Facts<'a> {
         self.report.trigger.as_ref()
     }
 
+    /// The table was read whole, as far as the log can show: no row is known to be missing, damaged or left out.
+    #[must_use]
+    pub fn table_is_whole(&self) -> bool {
+        let report = self.report;
+        !report.tasks.is_empty()
+            && report.task_table.header_seen
+            && report.task_table.rows_damaged == 0
+            && report.extent.records_lost == 0
+            && self.incident.gaps.iter().all(|gap| !gap.wanted.contains("task table"))
+    }
+
     /// The row of a process or of one of its threads.
     #[must_use]
     pub fn row_of(&self, pid: u32) -> Option<&'a Task> {

@@ -7,6 +7,7 @@
 
 pub mod facts;
 mod memory;
+mod plausible;
 mod ranking;
 pub mod rules;
 mod set_limit;
@@ -121,6 +122,8 @@ pub struct Diagnosis {
 /// Says what an incident means. Never fails: what cannot be told is a gap.
 #[must_use]
 pub fn diagnose(incident: &Incident) -> Diagnosis {
+    let (incident, damage) = plausible::plausible(incident);
+    let incident = incident.as_ref();
     let facts = Facts::of(incident);
     let mut diagnosis = Diagnosis {
         killer: facts.verdict.killer,
@@ -128,6 +131,9 @@ pub fn diagnose(incident: &Incident) -> Diagnosis {
         summary: summary::of(&facts),
         ..Diagnosis::default()
     };
+    if let Some(gap) = damage {
+        diagnosis.lacks(incident, gap);
+    }
     let mut advice = Vec::new();
     for rule in RULES {
         match (rule.check)(&facts) {

@@ -8,12 +8,14 @@ use crate::incident::level::{Level, level_of};
 use crate::text::Untrusted;
 use crate::units::Bytes;
 
-/// The lines for the owner of `cgroup`, with as much `swap` beside the limit as it has now; `None` where nobody sets that limit by hand, or the path does not say who.
+/// The lines for the owner of `cgroup`, with as much `swap` beside the limit as it has now, which is left alone where unknown; `None` where nobody sets that limit by hand, or the path does not say who.
 #[must_use]
-pub(super) fn set_limit(cgroup: &Untrusted, limit: Bytes, swap: Bytes) -> Option<String> {
+pub(super) fn set_limit(cgroup: &Untrusted, limit: Bytes, swap: Option<Bytes>) -> Option<String> {
     let owner = identify(cgroup.as_bytes()).unwrap_or_default();
     let mib = limit.0.div_ceil(1 << 20).max(1);
-    let both = limit.0.saturating_add(swap.0).div_ceil(1 << 20).max(1);
+    // A total below the present one would take swap away, or be refused.
+    let both = swap.map(|swap| limit.0.saturating_add(swap.0).div_ceil(1 << 20).max(1));
+    let total = both.map_or_else(String::new, |both| format!(" --memory-swap {both}m"));
     let id = owner
         .container_id
         .as_deref()
@@ -24,13 +26,8 @@ pub(super) fn set_limit(cgroup: &Untrusted, limit: Bytes, swap: Bytes) -> Option
             Some(format!("resources:\n  limits:\n    memory: \"{}\"", limit.manifest_quantity()))
         }
         Level::PlainContainer | Level::BelowPlainContainer => match owner.runtime.as_deref() {
-            Some("docker") => {
-                Some(format!("docker update --memory {mib}m --memory-swap {both}m {}", id.unwrap_or("<container>")))
-            }
-            Some("podman") if swap.0 > 0 => {
-                Some(format!("podman update --memory {mib}m --memory-swap {both}m {}", id.unwrap_or("<container>")))
-            }
-            Some("podman") => Some(format!("podman update --memory {mib}m {}", id.unwrap_or("<container>"))),
+            Some("docker") => Some(format!("docker update --memory {mib}m{total} {}", id.unwrap_or("<container>"))),
+            Some("podman") => Some(format!("podman update --memory {mib}m{total} {}", id.unwrap_or("<container>"))),
             Some("lxc") => Some(format!(
                 "lxc config set <container> limits.memory {mib}MiB    # Proxmox: pct set <id> -memory {mib}"
             )),
@@ -56,14 +53,18 @@ mod tests {
     #[test]
     fn owners() {
         let id = "172e30fe200e6484f603f731aa2b2990aaea8dc6363e772d02cde59500cb438f";
-        let patch = |path: &str| set_limit(&path.into(), Bytes(72 << 20), Bytes(0));
+        let patch = |path: &str| set_limit(&path.into(), Bytes(72 << 20), None);
         assert_eq!(
             patch(&format!("/system.slice/docker-{id}.scope")).as_deref(),
-            Some("docker update --memory 72m --memory-swap 72m 172e30fe200e")
+            Some("docker update --memory 72m 172e30fe200e")
         );
         assert_eq!(
-            set_limit(&format!("/system.slice/docker-{id}.scope").as_str().into(), Bytes(72 << 20), Bytes(16 << 20))
-                .as_deref(),
+            set_limit(
+                &format!("/system.slice/docker-{id}.scope").as_str().into(),
+                Bytes(72 << 20),
+                Some(Bytes(16 << 20))
+            )
+            .as_deref(),
             Some("docker update --memory 72m --memory-swap 88m 172e30fe200e")
         );
         assert_eq!(
@@ -86,7 +87,7 @@ mod tests {
     #[test]
     fn hostile_names() {
         for unit in ["$(reboot).service", "a;b.service", "-x.service", "a\u{202e}b.service"] {
-            let patch = set_limit(&format!("/system.slice/{unit}").as_str().into(), Bytes(1 << 30), Bytes(0));
+            let patch = set_limit(&format!("/system.slice/{unit}").as_str().into(), Bytes(1 << 30), None);
             assert!(patch.is_none_or(|p| p == "systemctl set-property <unit> MemoryMax=1024M"), "{unit}");
         }
     }

@@ -48,7 +48,7 @@ fn of_remains(facts: &Facts<'_>) -> Option<String> {
             )
         }
         (None, Some(trigger)) if facts.report.no_killable_process => format!(
-            "Memory ran out for {} and no process may be killed for it; whose memory ran out is not in the log.",
+            "Memory ran out for {} and no process could be killed for it; whose memory ran out is not in the log.",
             words::trigger(trigger, &facts.report.tasks)
         ),
         (None, Some(trigger)) => format!(
@@ -132,15 +132,20 @@ fn outcome(facts: &Facts<'_>) -> String {
 
 fn without_victim(facts: &Facts<'_>) -> String {
     if facts.report.no_killable_process {
+        let all_exempt = facts.table_is_whole() && facts.report.tasks.iter().all(|t| t.oom_score_adj == Some(-1000));
         let all = match facts.report.tasks.len() {
-            0 => "no process in it may be killed".to_owned(),
-            1 => "its only process may not be killed".to_owned(),
-            n => format!("none of its {n} processes may be killed"),
+            1 if all_exempt => "its only process may not be killed".to_owned(),
+            n if all_exempt => format!("none of its {n} processes may be killed"),
+            n if n > 1 && facts.table_is_whole() => {
+                format!("none of its {n} processes could be killed (exempt, or dying already)")
+            }
+            _ => "no process in it could be killed (exempt, or dying already)".to_owned(),
         };
         return match facts.impersonal() {
             Some(Impersonal::Tmpfs(bytes)) => format!("{bytes} of tmpfs files that no process maps fill it, and {all}"),
             Some(Impersonal::Kernel(bytes)) => format!("{bytes} of kernel memory fill it, and {all}"),
-            None => format!("{all} (oom_score_adj -1000), so nothing was freed"),
+            None if all_exempt => format!("{all} (oom_score_adj -1000), so nothing was freed"),
+            None => format!("{all}, so nothing was freed"),
         };
     }
     "the log does not show which process was killed".to_owned()

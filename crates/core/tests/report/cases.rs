@@ -175,6 +175,7 @@ pub(crate) fn container_limit() -> Case {
         any_within_minute: 0,
         first_at: Some(BootTime(20_000_000)),
         previous_at: Some(BootTime(103_000_000)),
+        since_previous_us: None,
         previous_limit_bytes: Some(134_217_728),
     });
     incident.evidence = vec![

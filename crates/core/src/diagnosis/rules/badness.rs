@@ -53,7 +53,7 @@ fn check(facts: &Facts<'_>) -> Answer {
         };
     };
     let found = judged(facts, ranking, chosen, first);
-    let found = if facts.report.task_table.header_seen {
+    let found = if facts.table_is_whole() {
         found
     } else {
         found.lacking(Gap::new("all rows of the task table", "some are missing, damaged or cut"))
@@ -70,7 +70,7 @@ fn judged(facts: &Facts<'_>, ranking: &Ranking, chosen: &Ranked, first: &Ranked)
     let name = named(chosen);
     match ranking.choice {
         Choice::Confirmed => match candidates(ranking) {
-            1 => Found::that(
+            1 if facts.table_is_whole() => Found::that(
                 "There was no other candidate",
                 format!("{name} is the only process of the table that may be killed."),
                 PARTS,
@@ -78,7 +78,9 @@ fn judged(facts: &Facts<'_>, ranking: &Ranking, chosen: &Ranked, first: &Ranked)
             many => Found::that(
                 "The choice was the expected one",
                 format!(
-                    "{name} has the most points of {many} candidates: {}{}.",
+                    "{name} has the most points of {}{}: {}{}.",
+                    words::count(usize::try_from(many).unwrap_or(usize::MAX), "candidate", "candidates"),
+                    if facts.table_is_whole() { "" } else { " that the log shows" },
                     points(chosen),
                     without_adj(ranking, facts)
                 ),

@@ -39,11 +39,25 @@ fn check(facts: &Facts<'_>) -> Answer {
     .advise(
         Rank::Cause,
         "Keep more memory free for contiguous blocks",
-        "A higher vm.min_free_kbytes lets compaction succeed; the call trace shows which driver or socket asks for large blocks, and \
+        "A somewhat higher vm.min_free_kbytes lets compaction succeed; the call trace shows which driver or socket asks for large blocks, and \
          newer kernels ask for fewer of them.",
-        Some("sysctl -w vm.min_free_kbytes=262144\necho 1 > /proc/sys/vm/compact_memory".to_owned()),
+        Some(match reserve_kib(facts) {
+            Some(kib) => format!("sysctl -w vm.min_free_kbytes={kib}\necho 1 > /proc/sys/vm/compact_memory"),
+            None => "echo 1 > /proc/sys/vm/compact_memory".to_owned(),
+        }),
     )
     .into()
+}
+
+/// A `vm.min_free_kbytes` above the present one that the machine can spare; `None` where there is none or the sizes are not in the log.
+/// It is 2 % of the memory, 256 MiB at most: what is kept free is lost to processes, and too much of it makes an OOM by itself.
+fn reserve_kib(facts: &Facts<'_>) -> Option<u64> {
+    const MOST_KIB: u64 = 256 << 10;
+    let memory = facts.report.node_memory.as_ref()?;
+    let spare = (memory.ram_bytes?.0 / 50 / 1024).min(MOST_KIB);
+    let present =
+        memory.zones.iter().try_fold(0u64, |sum, zone| zone.min_bytes.map(|min| sum.saturating_add(min.0)))?;
+    (spare > present.div_ceil(1024)).then_some(spare)
 }
 
 /// The size of the block, where lack of a block and not of memory was the reason.

@@ -6,9 +6,9 @@
 use std::collections::HashSet;
 
 use super::{Answer, Found, Rule};
-use crate::diagnosis::facts::Facts;
+use crate::diagnosis::facts::{Facts, KernelVersion};
 use crate::diagnosis::words;
-use crate::evidence::{Part, Task};
+use crate::evidence::{Gap, Part, Task};
 
 pub(super) const RULE: Rule = Rule {
     name: "group_kill",
@@ -19,7 +19,13 @@ pub(super) const RULE: Rule = Rule {
 fn check(facts: &Facts<'_>) -> Answer {
     match facts.report.group_kill {
         Some(true) => {}
-        Some(false) => return Answer::Absent,
+        Some(false) if notice_would_show(facts) => return Answer::Absent,
+        Some(false) => {
+            return Answer::CannotTell(Gap::new(
+                "whether the whole cgroup was killed",
+                "the log has only the error-level lines of this report; the notice of a group kill is of level info",
+            ));
+        }
         None if facts.report.no_killable_process || facts.report.panic.is_some() => return Answer::Absent,
         None => return Answer::CannotTell(facts.missing("whether the whole cgroup was killed", Part::Kill)),
     }
@@ -44,6 +50,14 @@ fn check(facts: &Facts<'_>) -> Answer {
             &[Part::TaskTable, Part::Kill],
         )
         .into()
+}
+
+/// The notice is of level info (mm/memcontrol.c, `mem_cgroup_print_oom_group()`): a log filtered by level lacks it, which shows by the
+/// other parts of that level. Kernels before 4.19 have no group kills.
+fn notice_would_show(facts: &Facts<'_>) -> bool {
+    let (report, extent) = (facts.report, &facts.report.extent);
+    let info_was_read = extent.usage || extent.oom_kill_line || !report.tasks.is_empty() || !report.reaped.is_empty();
+    info_was_read || KernelVersion::of(report).is_some_and(|k| k < KernelVersion(4, 19, 0))
 }
 
 /// Members that the group kill leaves alive.

@@ -31,7 +31,7 @@ fn check(facts: &Facts<'_>) -> Answer {
         Killer::AncestorLimit => ancestor(facts),
         Killer::CgroupLimit => Found::that(
             "A cgroup's limit was reached, outside Kubernetes",
-            format!("{} was full{}; the machine itself was not out of memory.", path(facts), of_limit(facts)),
+            format!("{} was full{}; the report is about this cgroup, not about the machine.", path(facts), of_limit(facts)),
             NAMED,
         ),
         Killer::Node if facts.is_sysrq() => return Answer::Absent,
@@ -118,8 +118,9 @@ fn ancestor(facts: &Facts<'_>) -> Found {
 
 fn node(facts: &Facts<'_>) -> Found {
     let largest = facts.report.tasks.iter().filter_map(|t| t.rss_bytes.map(|rss| (rss, t))).max_by_key(|(rss, _)| *rss);
+    let shown = if facts.table_is_whole() { "" } else { " that the log shows" };
     let largest = largest.map_or_else(String::new, |(rss, task)| {
-        format!(" Begin with {}, which is the largest with {rss} resident.", words::task(task))
+        format!(" Begin with {}, which is the largest{shown} with {rss} resident.", words::task(task))
     });
     let in_pod = facts.victim_in_pod() == Some(true);
     let whose = if in_pod {

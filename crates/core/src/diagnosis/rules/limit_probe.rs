@@ -62,19 +62,19 @@ fn of_one(facts: &Facts<'_>, limit: Bytes, trial: Bytes) -> (String, Option<Stri
     if facts.memory_swap_at_limit().is_none() {
         return (format!("Try a limit of {trial}"), patch);
     }
-    let both = Bytes(trial.0.saturating_add(swap.0));
+    let both = Bytes(trial.0.saturating_add(swap.unwrap_or_default().0));
     let title = format!("Try a limit of {trial}, and one of {both} for memory and swap together");
     let by_hand = format!("# memory.memsw.limit_in_bytes must rise as well, to {}", both.0);
     let patch = patch.map(|patch| if patch.contains("--memory-swap") { patch } else { format!("{patch}\n{by_hand}") });
     (title, patch)
 }
 
-/// Swap that the cgroup may use beside its limit; 0 where the log names no bound.
-fn swap_allowed(facts: &Facts<'_>, limit: Bytes) -> Bytes {
+/// Swap that the cgroup may use beside its limit; `None` where the log names no bound.
+fn swap_allowed(facts: &Facts<'_>, limit: Bytes) -> Option<Bytes> {
     let at = |printed: Bytes| Limit::from_printed(printed).bytes();
     let beside = |both: Bytes| Bytes(both.0.saturating_sub(limit.0));
     let of_both = facts.report.memory_swap.and_then(|c| at(c.limit_bytes)).map(beside);
-    of_both.or_else(|| facts.report.swap.and_then(|c| at(c.limit_bytes))).unwrap_or_default()
+    of_both.or_else(|| facts.report.swap.and_then(|c| at(c.limit_bytes)))
 }
 
 fn raised_before(facts: &Facts<'_>, limit: Bytes) -> bool {

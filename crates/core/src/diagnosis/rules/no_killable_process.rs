@@ -11,7 +11,7 @@ use crate::evidence::Part;
 
 pub(super) const RULE: Rule = Rule {
     name: "no_killable_process",
-    about: "Nothing was killed, because every process is exempt; the shortage goes on.",
+    about: "Nothing was killed, because every process is exempt or dying already; the shortage goes on.",
     check,
 };
 
@@ -26,16 +26,21 @@ fn check(facts: &Facts<'_>) -> Answer {
     }
     let exempt: Vec<String> = report.tasks.iter().filter(|t| t.oom_score_adj == Some(-1000)).map(words::task).collect();
     let who = if exempt.is_empty() {
-        "No process may be killed".to_owned()
+        "No process could be killed: each is exempt, or dying already".to_owned()
     } else {
-        format!("Exempt with oom_score_adj -1000: {}", words::list(exempt.into_iter()))
+        format!("Exempt with oom_score_adj -1000: {}", words::list(exempt.iter().cloned()))
     };
-    Found::that(
+    let found = Found::that(
         "Nothing could be killed",
-        format!("{who}. The allocation fails or is tried again, with a report each time, until memory is freed some other way."),
+        format!(
+            "{who}. The allocation fails or is tried again, with a report each time, until memory is freed some other way."
+        ),
         &[Part::NoKillable, Part::TaskTable],
-    )
-    .advise(
+    );
+    if exempt.is_empty() && facts.table_is_whole() {
+        return found.into();
+    }
+    found.advise(
         Rank::Cause,
         "Take oom_score_adj -1000 away from processes that run in a limited cgroup",
         "A process that may not be killed can only stall or fail when its limit is reached. -999 is as good a protection against \

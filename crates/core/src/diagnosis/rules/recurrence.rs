@@ -48,12 +48,9 @@ fn again(facts: &Facts<'_>, before: &Recurrence, same: u32, found: Found) -> Fou
         n if n == same => ", each time with a victim of this name".to_owned(),
         n => format!(", {n} of them with a victim of this name"),
     };
-    let since = match (before.previous_at, facts.incident.at.boot_us) {
-        (Some(then), Some(now)) if now.0 >= then.0 => {
-            format!("; the last was {} before", duration((now.0 - then.0) / 1_000_000))
-        }
-        _ => String::new(),
-    };
+    let since = before
+        .since_previous_us
+        .map_or_else(String::new, |us| format!("; the last was {} before", duration(us / 1_000_000)));
     let found = found.and(
         format!("Not the first time: number {}", same.saturating_add(1)),
         format!(

@@ -34,7 +34,7 @@ fn check(facts: &Facts<'_>) -> Answer {
     if report.tasks.is_empty() {
         return Answer::CannotTell(facts.missing("task table", Part::TaskTable));
     }
-    if report.task_table.rows_damaged > 0 || !report.task_table.header_seen {
+    if !facts.table_is_whole() {
         return Answer::CannotTell(Gap::new("all rows of the task table", "some are missing, damaged or cut"));
     }
     let killed: HashSet<u32> = report.victims.iter().chain(&report.killed_sharing_memory).map(|v| v.pid).collect();

@@ -134,7 +134,7 @@ fn a_raise_that_did_not_help() {
     assert_eq!(diagnosis.findings.iter().filter(|f| f.rule == "recurrence").count(), 3);
 }
 
-/// Plenty of memory free, but only in single pages.
+/// Plenty of memory free, but only in single pages; the reserve that is advised never is more than the machine can spare.
 #[test]
 fn fragmented() {
     let mut report = machine(&[
@@ -155,6 +155,11 @@ fn fragmented() {
     };
     report.node_memory.as_mut().unwrap().zones = vec![zone(vec![block(4096, 128_000), block(32768, 0)])];
     let diagnosis = diagnose(&incident(report.clone()));
+    assert!(patch(&diagnosis, "Keep more memory free").contains("vm.min_free_kbytes=20971\n"));
+    for ram in [None, Some(Bytes(64 * MIB))] {
+        report.node_memory.as_mut().unwrap().ram_bytes = ram;
+        assert!(!patch(&diagnose(&incident(report.clone())), "Keep more memory free").contains("min_free_kbytes"));
+    }
     assert!(
         found(&diagnosis, "fragmentation") && diagnosis.summary.contains("no free block of 32 KiB"),
         "{}",
@@ -250,6 +255,8 @@ fn hostile() {
             (report.scope, report.page_size_bytes) = (scope, page);
             let diagnosis = diagnose(&incident(report.clone()));
             assert!(!diagnosis.summary.contains(|c: char| c.is_control() || c == '\u{202e}'));
+            assert!(!diagnosis.summary.contains("EiB resident"), "{}", diagnosis.summary);
+            assert!(diagnosis.gaps.iter().any(|g| g.wanted == "sizes of all processes"));
         }
     }
 }
@@ -334,4 +341,60 @@ fn a_gap_is_told_once() {
     assert!(wanted(&diagnose(&incident)));
     incident.gaps.push(Gap::new("trigger, gfp mask and order", "cut"));
     assert!(!wanted(&diagnose(&incident)));
+}
+
+/// Of processes that could not be killed only those are called exempt that the table shows to be.
+#[test]
+fn not_killable_is_not_always_exempt() {
+    let mut report = KernelReport {
+        victims: Vec::new(),
+        no_killable_process: true,
+        group_kill: None,
+        tasks: tasks(4, MIB),
+        ..container(&[("anon", 60)])
+    };
+    let summary = |report: &KernelReport| diagnose(&incident(report.clone())).summary;
+    assert!(summary(&report).contains("none of its 4 processes could be killed (exempt, or dying already)"));
+    assert!(!advised(&diagnose(&incident(report.clone())), "Take oom_score_adj -1000 away"));
+    report.tasks.iter_mut().for_each(|t| t.oom_score_adj = Some(-1000));
+    assert!(summary(&report).contains("none of its 4 processes may be killed (oom_score_adj -1000)"));
+}
+
+/// A table with lost rows shows neither that nobody was left nor that there was no other candidate.
+#[test]
+fn lost_rows_may_be_survivors() {
+    let mut report = KernelReport { tasks: tasks(1, 60 * MIB), ..container(&[("anon", 60)]) };
+    let titles = |report: &KernelReport| -> Vec<String> {
+        diagnose(&incident(report.clone())).findings.into_iter().map(|f| f.title).collect()
+    };
+    let claims = |titles: &[String]| {
+        titles.iter().filter(|t| *t == "Nobody was left" || *t == "There was no other candidate").count()
+    };
+    assert_eq!(claims(&titles(&report)), 2);
+    report.extent.records_lost = 3;
+    assert_eq!(claims(&titles(&report)), 0, "{:?}", titles(&report));
+}
+
+/// docker's total of memory and swap rises by as much as the limit, and is left alone where it is not in the log.
+#[test]
+fn docker_keeps_its_swap() {
+    let mut report = container(&[("anon", 63)]);
+    let docker = "/docker/172e30fe200e6484f603f731aa2b2990aaea8dc6363e772d02cde59500cb438f";
+    (report.limit_cgroup, report.victim_cgroup) = (Some(docker.into()), Some(docker.into()));
+    let command = |report: &KernelReport| patch(&diagnose(&incident(report.clone())), "Try a limit");
+    assert_eq!(command(&report), "docker update --memory 96m 172e30fe200e");
+    report.memory_swap = Some(Counter { usage_bytes: Bytes(70 * MIB), limit_bytes: Bytes(128 * MIB), failcnt: None });
+    assert_eq!(command(&report), "docker update --memory 96m --memory-swap 160m 172e30fe200e");
+}
+
+/// A log without the lines of level info cannot show that it was no group kill.
+#[test]
+fn a_filtered_log_does_not_deny_a_group_kill() {
+    let denied = |report: KernelReport| {
+        !diagnose(&incident(report)).gaps.iter().any(|g| g.wanted == "whether the whole cgroup was killed")
+    };
+    assert!(denied(container(&[("anon", 63)])));
+    let mut filtered = container(&[]);
+    filtered.extent.usage = false;
+    assert!(!denied(filtered));
 }
