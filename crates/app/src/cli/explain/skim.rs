@@ -17,11 +17,14 @@ use oomscope_core::formats::klog::{LONGEST_LITERAL, Scanner, has_literal, newlin
 /// Handed out to a thread at a time.
 pub(super) const STRETCH: u64 = 4 << 20;
 
-/// Read at a time: half of a usual second-level cache or less.
-pub(super) const PIECE: usize = 128 << 10;
+/// Read at a time: a small part of a second-level cache.
+pub(super) const PIECE: usize = 64 << 10;
 
 /// More threads than this wait for memory and not for each other.
 const MOST_THREADS: usize = 4;
+
+/// Stretches looked over while the scanner reads one that has something in it: their tails take 1 MiB.
+const AHEAD: usize = 64;
 
 /// What a stretch holds.
 #[derive(Clone, Copy)]
@@ -53,7 +56,7 @@ impl Skim {
     /// Begins to look over the first `size` bytes.
     pub(super) fn begin(file: &Arc<File>, size: u64) -> Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-        let (send, done) = sync_channel(2 * threads);
+        let (send, done) = sync_channel(AHEAD);
         let next = Arc::new(AtomicU64::new(0));
         for _ in 0..threads {
             let worker = Worker { file: Arc::clone(file), size, next: Arc::clone(&next), send: send.clone() };

@@ -2,7 +2,7 @@
 //!
 //! A kernel log is almost entirely about other things. So the scanner looks for a few literals that every OOM report must
 //! contain, with a vectorised search over the raw bytes, and reads line by line only around them: from a little before
-//! (the report may begin without one of the literals) until the report is over. The first mebibyte is always read whole,
+//! (the report may begin without one of the literals) until the report is over. The first 256 KiB are always read whole,
 //! which covers what people paste and the kernel's own ring buffer.
 //!
 //! Memory is one buffer. A line that does not fit is read in pieces, and counted.
@@ -22,10 +22,10 @@ const BUFFER: usize = 1 << 20;
 const LOOK_BACK: usize = 16 << 10;
 
 /// Read line by line after the last part of a report.
-const LOOK_ON: u64 = 64 << 10;
+const LOOK_ON: u64 = 32 << 10;
 
 /// Read line by line at the beginning of the input.
-const READ_WHOLE: u64 = 1 << 20;
+const READ_WHOLE: u64 = 256 << 10;
 
 /// What every report or remainder of one contains, in whatever transport. Short on purpose: JSON and wrapping may break
 /// longer ones.
