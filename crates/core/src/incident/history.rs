@@ -268,13 +268,8 @@ mod tests {
         };
         Incident {
             at: When { boot_us: Some(BootTime(second * 1_000_000)), ..When::default() },
-            origin: Origin::default(),
             kills: vec![report],
-            identity: None,
-            timeline: None,
-            recurrence: None,
-            evidence: Vec::new(),
-            gaps: Vec::new(),
+            ..Incident::default()
         }
     }
 

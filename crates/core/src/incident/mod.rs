@@ -33,7 +33,7 @@ pub struct Origin {
 }
 
 /// One OOM event: the kill or kills, when, whose, and what is not known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// The instant of the first kill line, or of the last line where nothing was killed.
     pub at: When,

@@ -50,16 +50,7 @@ fn origin(file: &str, lines: (u64, u64)) -> Origin {
 }
 
 fn incident(at: When, origin: Origin, report: KernelReport) -> Incident {
-    Incident {
-        at,
-        origin,
-        kills: vec![report],
-        identity: None,
-        timeline: None,
-        recurrence: None,
-        evidence: Vec::new(),
-        gaps: Vec::new(),
-    }
+    Incident { at, origin, kills: vec![report], ..Incident::default() }
 }
 
 fn task(pid: u32, comm: &str, rss_kib: u64, adj: i32) -> Task {

@@ -4,9 +4,8 @@ use crate::diagnosis::{Diagnosis, Killer, diagnose};
 use crate::evidence::{
     Counter, FreeBlocks, Gap, KernelReport, LogExtent, NodeMemory, Scope, Task, TaskTable, Trigger, Victim, Zone,
 };
+use crate::incident::Incident;
 use crate::incident::history::Recurrence;
-use crate::incident::{Incident, Origin};
-use crate::time::When;
 use crate::units::Bytes;
 
 const CTR: &str = "/kubepods/burstable/pod0890e4ec-26c7-4b33-a1da-e364a1f444fc/\
@@ -14,16 +13,7 @@ const CTR: &str = "/kubepods/burstable/pod0890e4ec-26c7-4b33-a1da-e364a1f444fc/\
 const MIB: u64 = 1 << 20;
 
 fn incident(report: KernelReport) -> Incident {
-    Incident {
-        at: When::default(),
-        origin: Origin::default(),
-        kills: vec![report],
-        identity: None,
-        timeline: None,
-        recurrence: None,
-        evidence: Vec::new(),
-        gaps: Vec::new(),
-    }
+    Incident { kills: vec![report], ..Incident::default() }
 }
 
 fn found(diagnosis: &Diagnosis, rule: &str) -> bool {

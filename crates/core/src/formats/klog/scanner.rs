@@ -148,7 +148,8 @@ impl Scanner {
     /// How much of the end of what is passed over [`Self::pass`] wants to see.
     pub const TAIL: usize = LOOK_BACK;
 
-    /// Passes over the next `length` bytes, in which [`has_literal`] found none, also not across their ends. `tail` is their end, [`Self::TAIL`] of it. Only while [`Self::is_skipping`].
+    /// Passes over the next `length` bytes, in which [`has_literal`] found none, also not across their ends. `tail` is their
+    /// end, [`Self::TAIL`] of it. Only while [`Self::is_skipping`].
     pub fn pass(&mut self, length: u64, newlines_in_it: u64, tail: &[u8]) {
         debug_assert!(self.is_skipping(), "bytes may only be passed over while nothing waits for the rest of a line");
         let tail = &tail[tail.len().saturating_sub(LOOK_BACK)..];
@@ -171,10 +172,7 @@ impl Scanner {
     /// Lets the unwrapper give out what it holds back.
     fn hand_on(&mut self, pending: fn(&mut Unwrapper, &mut dyn FnMut(Record)), out: &mut dyn FnMut(LogEvent)) {
         let Self { unwrapper, assembler, tally, .. } = self;
-        pending(unwrapper, &mut |record| {
-            tally.kernel_records += u64::from(record.prefixed && !record.foreign);
-            assembler.push(record, out);
-        });
+        pending(unwrapper, &mut |record| assemble(record, assembler, tally, out));
     }
 
     /// The end of the input (or of what could be read of it).
@@ -304,20 +302,14 @@ impl Scanner {
         let end = cut.map_or(self.end, |at| self.end - 4096 + at);
         let (number, start) = (self.line, std::mem::replace(&mut self.start, end));
         let Self { buffer, unwrapper, assembler, tally, .. } = self;
-        unwrapper.push_piece(&buffer[start..end], number, &mut |record| {
-            tally.kernel_records += u64::from(record.prefixed && !record.foreign);
-            assembler.push(record, out);
-        });
+        unwrapper.push_piece(&buffer[start..end], number, &mut |record| assemble(record, assembler, tally, out));
         self.in_pieces = true;
         self.read_on();
     }
 
     fn read_line(&mut self, end: usize, next: usize, out: &mut dyn FnMut(LogEvent)) {
         let Self { buffer, unwrapper, assembler, tally, .. } = self;
-        unwrapper.push(&buffer[self.start..end], self.line, &mut |record| {
-            tally.kernel_records += u64::from(record.prefixed && !record.foreign);
-            assembler.push(record, out);
-        });
+        unwrapper.push(&buffer[self.start..end], self.line, &mut |record| assemble(record, assembler, tally, out));
         self.start = next;
         self.line += 1;
         self.in_pieces = false;
@@ -383,6 +375,12 @@ impl Scanner {
             self.start = to;
         }
     }
+}
+
+/// Hands a record on, and counts the kernel's own.
+fn assemble(record: Record, assembler: &mut Assembler, tally: &mut Tally, out: &mut dyn FnMut(LogEvent)) {
+    tally.kernel_records += u64::from(record.prefixed && !record.foreign);
+    assembler.push(record, out);
 }
 
 /// True for bytes that may hold a part of a report: the scanner must read them. For looking ahead, on any thread.

@@ -12,7 +12,7 @@ use crate::evidence::{
     Trigger, Victim, Zone,
 };
 use crate::formats::klog::message::{
-    Chosen, Column, Columns, Cpu, FreeList, Invoked, Killed, Message, NodeMemoryLine, Notice, OomKill, Reap, Row,
+    self, Chosen, Column, Columns, Cpu, FreeList, Invoked, Killed, Message, NodeMemoryLine, Notice, OomKill, Reap, Row,
     StatsFor, TaskInCgroup, Usage, UsageOf, ZoneLine, inline_statistics,
 };
 use crate::formats::klog::record::Record;
@@ -187,6 +187,14 @@ impl Draft {
                     text: vec![shortened(text)],
                 });
             }
+        }
+    }
+
+    /// Takes a kill line that waited, of which it is known that it is one.
+    pub(super) fn take_kill_line(&mut self, record: &Record, recent: &mut Recent) {
+        if let Some(message) = message::parse(&record.text) {
+            self.cite(Part::Kill, &record.text, record);
+            self.absorb(&message, record, recent);
         }
     }
 

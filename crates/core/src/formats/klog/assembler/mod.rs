@@ -294,10 +294,7 @@ impl Assembler {
         let Some(draft) = self.draft.as_mut().filter(|_| !self.perhaps_members.is_empty()) else { return };
         draft.report.group_kill = Some(true);
         for record in std::mem::take(&mut self.perhaps_members) {
-            if let Some(message) = message::parse(&record.text) {
-                draft.cite(Part::Kill, &record.text, &record);
-                draft.absorb(&message, &record, &mut self.recent);
-            }
+            draft.take_kill_line(&record, &mut self.recent);
         }
     }
 
@@ -307,10 +304,8 @@ impl Assembler {
             out(finish::finish(draft, &mut self.recent));
         }
         for record in std::mem::take(&mut self.perhaps_members) {
-            let Some(message) = message::parse(&record.text) else { continue };
             let mut draft = Draft::new(&record);
-            draft.cite(Part::Kill, &record.text, &record);
-            draft.absorb(&message, &record, &mut self.recent);
+            draft.take_kill_line(&record, &mut self.recent);
             out(finish::finish(draft, &mut self.recent));
         }
     }
