@@ -5,7 +5,7 @@ use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
 /// Microseconds since the kernel booted, as printk stamps its records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BootTime(pub u64);
 

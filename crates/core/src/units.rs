@@ -108,6 +108,41 @@ impl Limit {
     }
 }
 
+/// A number of bytes, or `"max"` as cgroup v2 writes it.
+impl Serialize for Limit {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::At(bytes) => bytes.serialize(serializer),
+            Self::Unlimited => serializer.serialize_str("max"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Bytes(Bytes),
+            Word(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Bytes(bytes) => Ok(Self::At(bytes)),
+            Written::Word(word) if word == "max" => Ok(Self::Unlimited),
+            Written::Word(word) => Err(serde::de::Error::custom(format!("neither a size nor \"max\": {word:?}"))),
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(bytes) => bytes.fmt(f),
+            Self::Unlimited => f.pad("no limit"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

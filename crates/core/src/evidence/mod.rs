@@ -1,11 +1,14 @@
 //! Station 2 of the path: normalised facts, with the log lines they rest on, or a [`Gap`] where a fact was sought and
 //! not had.
 
+mod cgroup_files;
 mod gap;
 mod kernel_report;
 mod log_lines;
 mod node_memory;
+mod process;
 
+pub use cgroup_files::{CounterChange, Counters, Events, Limits};
 pub use gap::Gap;
 pub use kernel_report::{
     Comm, Constraint, Counter, KernelReport, KernelStack, LogExtent, Panic, Reaped, Scope, Stacks, Task, TaskTable,
@@ -13,3 +16,4 @@ pub use kernel_report::{
 };
 pub use log_lines::{Evidence, EvidenceId, Part};
 pub use node_memory::{FreeBlocks, NodeMemory, Swap, Zone};
+pub use process::{Mapping, Occasion, Process, Snapshot};

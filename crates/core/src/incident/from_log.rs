@@ -32,6 +32,7 @@ impl Incident {
             kills: vec![report],
             identity,
             timeline: None,
+            counters: Vec::new(),
             recurrence: None,
             evidence,
             gaps,

@@ -9,18 +9,20 @@ mod from_log;
 pub mod history;
 pub mod identity;
 pub mod level;
+pub mod timeline;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Evidence, Gap, KernelReport, Part};
+use crate::evidence::{CounterChange, Evidence, Gap, KernelReport, Part};
 use crate::time::When;
 use history::Recurrence;
 use identity::Identity;
+use timeline::Timeline;
 
 /// Which input an incident came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// `klog` for a kernel log.
+    /// `klog` for a kernel log, `live` for what a watcher saw.
     pub source: String,
     /// As named by the caller; `None` for standard input and this machine's own log.
     pub file: Option<String>,
@@ -44,7 +46,11 @@ pub struct Incident {
     /// Whose container or service it was, from the cgroup path.
     pub identity: Option<Identity>,
     /// The minutes before, where something recorded them; a log alone has none.
-    pub timeline: Option<serde_json::Value>,
+    pub timeline: Option<Timeline>,
+    /// What the counters of the cgroups on the path say, from the one whose limit was reached (or the victim's own) to the root;
+    /// read by a watcher only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counters: Vec<CounterChange>,
     /// Earlier kills of the same cgroup in the same input.
     pub recurrence: Option<Recurrence>,
     /// The log lines by part.

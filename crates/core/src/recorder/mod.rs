@@ -1,0 +1,7 @@
+//! Station 3 of the path: the flight recorder. The last minutes of every cgroup, bounded in bytes, finer when it gets hot.
+//!
+//! What is recorded is a [`Sample`]; what comes out on a kill is a [`Timeline`](crate::incident::timeline::Timeline).
+
+mod sample;
+
+pub use sample::{Sample, Series};
