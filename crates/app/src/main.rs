@@ -4,6 +4,7 @@ mod cases;
 mod cli;
 mod progress;
 mod signals;
+mod store;
 
 use std::process::ExitCode;
 
