@@ -5,8 +5,11 @@
 //! answers [`Found`](rules::Answer::Found), [`Absent`](rules::Answer::Absent) or
 //! [`CannotTell`](rules::Answer::CannotTell) with the gap.
 
+pub mod dashboards;
 pub mod facts;
+pub mod growth;
 mod memory;
+pub mod pattern;
 mod plausible;
 mod ranking;
 pub mod rules;
@@ -22,7 +25,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::{EvidenceId, Gap};
 use crate::incident::Incident;
+use dashboards::Dashboards;
 use facts::Facts;
+use growth::Grower;
+use pattern::Pattern;
 use rules::{Advice, Answer, Found, RULES, Rule};
 
 /// Version of the rule set: raised whenever a rule's answer changes for some incident.
@@ -117,6 +123,15 @@ pub struct Diagnosis {
     /// Where the memory went; `null` where the log has no statistics.
     #[serde(default)]
     pub memory: Option<MemoryUse>,
+    /// How the memory grew before the kill; absent where nothing recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<Pattern>,
+    /// Who grew, most first; absent where nothing recorded it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub growth: Vec<Grower>,
+    /// What scrapers can have shown of it; absent where nothing recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dashboards: Option<Dashboards>,
 }
 
 /// Says what an incident means. Never fails: what cannot be told is a gap.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::case::Case;
 use crate::diagnosis::{Confidence, Killer};
-use crate::evidence::{Comm, KernelReport, Scope, Victim};
+use crate::evidence::{Comm, KernelReport, Part, Scope, Victim};
 use crate::incident::identity::Identity;
 use crate::text::{Untrusted, acts_on_its_surroundings, name_in_text};
 use crate::time::{BootTime, When};
@@ -76,6 +76,14 @@ pub(super) const fn confidence(confidence: Confidence) -> &'static str {
         Confidence::Certain => "certain",
         Confidence::Likely => "likely",
         Confidence::Possible => "possible",
+    }
+}
+
+/// What a record of a watcher is called; the lines of a log go by their numbers.
+pub(super) const fn part(part: Part) -> &'static str {
+    match part {
+        Part::FlightRecord => "flight record",
+        other => other.name(),
     }
 }
 
