@@ -5,6 +5,7 @@ mod cli;
 mod progress;
 mod signals;
 mod store;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.verb {
         Verb::Explain(args) => cli::explain::run(&args),
+        Verb::Watch(args) => cli::watch::run(args),
         Verb::Demo(args) => cli::demo::run(&args),
         Verb::Rules => cli::rules::run(),
         Verb::Completions { shell } => cli::completions(shell),

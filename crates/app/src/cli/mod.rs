@@ -5,6 +5,7 @@ pub(crate) mod explain;
 mod filter;
 mod output;
 pub(crate) mod rules;
+pub(crate) mod watch;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-pub(crate) use output::{Colour, Format};
+pub(crate) use output::{Colour, Format, Printer};
 
 const STYLES: Styles = Styles::styled()
     .header(Style::new().bold())
@@ -36,6 +37,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     #[command(after_help = EXIT_CODES, after_long_help = explain::AFTER_LONG_HELP)]
     Explain(explain::Args),
+    #[command(after_help = watch::EXIT_CODES, after_long_help = watch::AFTER_LONG_HELP)]
+    Watch(watch::Args),
     #[command(after_help = demo::EXIT_CODES)]
     Demo(demo::Args),
     /// List the diagnosis rules and what each one looks at

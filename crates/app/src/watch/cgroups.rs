@@ -7,21 +7,19 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
-use oomscope_core::evidence::{Gap, Process};
+use oomscope_core::evidence::Gap;
 use oomscope_core::incident::identity::identify;
 use oomscope_core::recorder::{CgroupKey, Heat, Pace, Recorder, Sample};
 use oomscope_core::time::BootTime;
 use oomscope_core::units::{Bytes, Limit};
-use oomscope_sources::cgroup::{Alarms, CgroupFiles, Change, Hierarchy, PeakReset, Tree, limit_on_path};
+use oomscope_sources::cgroup::{Alarms, CgroupFiles, Change, Error, Hierarchy, PeakReset, Tree, limit_on_path};
 use oomscope_sources::process::Proc;
 
+use super::processes::Processes;
 use super::reader::{Subject, Subjects};
 use super::watched::Watched;
 
-/// Processes are looked at this often: while nothing happens, and while it is hot.
-const PROCESSES_IDLE_US: u64 = 5_000_000;
-const PROCESSES_HOT_US: u64 = 250_000;
-/// Of one cgroup, at most so many each time. Of a larger crowd none stands out.
+/// Processes of one cgroup that are looked at, at most. Of a larger crowd none stands out.
 const PROCESSES: usize = 64;
 /// What is known of a removed cgroup is kept this long.
 const KEPT_US: u64 = 300_000_000;
@@ -57,13 +55,11 @@ pub(super) struct Cgroups {
     pace: Pace,
     alarms: Option<Arc<Alarms>>,
     subjects: Subjects,
-    proc: Proc,
     pub(super) recorder: Recorder,
     pub(super) known: HashMap<u64, Watched>,
     by_path: HashMap<Vec<u8>, u64>,
     schedule: BinaryHeap<Reverse<(BootTime, u64)>>,
-    /// Which cgroup a process was last seen in, and when.
-    homes: HashMap<u32, (u64, BootTime)>,
+    pub(super) processes: Processes,
     pids: Vec<u32>,
     pub(super) gaps: Vec<Gap>,
 }
@@ -83,7 +79,7 @@ pub(super) struct Parts {
 
 impl Cgroups {
     /// Watches none yet: [`Cgroups::discover`] finds them.
-    pub(super) fn new(parts: Parts) -> Result<Self, oomscope_sources::cgroup::Error> {
+    pub(super) fn new(parts: Parts) -> Result<Self, Error> {
         let tree = Tree::open(&parts.hierarchy, &parts.subset.below)?;
         Ok(Self {
             tree,
@@ -93,20 +89,19 @@ impl Cgroups {
             pace: parts.pace,
             alarms: parts.alarms,
             subjects: parts.subjects,
-            proc: parts.proc,
+            processes: Processes::new(parts.proc),
             recorder: parts.recorder,
             known: HashMap::new(),
             by_path: HashMap::new(),
             schedule: BinaryHeap::new(),
-            homes: HashMap::new(),
             pids: Vec::new(),
             gaps: Vec::new(),
         })
     }
 
     /// Takes up new cgroups, lets go of removed ones.
-    pub(super) fn discover(&mut self, now: BootTime, told: &mut Vec<Told>) {
-        for change in self.tree.changes() {
+    pub(super) fn discover(&mut self, now: BootTime, told: &mut Vec<Told>) -> Result<(), Error> {
+        for change in self.tree.changes()? {
             match change {
                 Change::Appeared(folder) => self.appeared(&folder, now, told),
                 Change::Vanished(folder) => {
@@ -117,6 +112,7 @@ impl Cgroups {
                 }
             }
         }
+        Ok(())
     }
 
     /// What could not be had, once.
@@ -244,18 +240,12 @@ impl Cgroups {
 
     fn look_at_processes(&mut self, key: u64, now: BootTime, is_hot: bool) {
         let Some(watched) = self.known.get_mut(&key) else { return };
-        let every = if is_hot { PROCESSES_HOT_US } else { PROCESSES_IDLE_US };
-        if watched.processes_read.is_some_and(|then| now.0.saturating_sub(then.0) < every) {
+        if !watched.wants_processes(now, is_hot) {
             return;
         }
-        watched.processes_read = Some(now);
         watched.pids(&mut self.pids);
         self.pids.truncate(PROCESSES);
-        let mut processes: Vec<Process> = self.pids.iter().filter_map(|pid| self.proc.read(*pid).ok()).collect();
-        processes.sort_by_key(|process| Reverse(process.rss()));
-        for process in &processes {
-            self.homes.insert(process.pid, (key, now));
-        }
+        let processes = self.processes.look(key, &self.pids, now);
         self.recorder.push_processes(CgroupKey(key), now, &processes);
         self.subject(key, |subject| subject.largest = processes.iter().map(|process| process.pid).collect());
     }
@@ -284,11 +274,6 @@ impl Cgroups {
         self.by_path.get(path).copied()
     }
 
-    /// The cgroup in which a process was seen, alive or not.
-    pub(super) fn home_of(&self, pid: u32) -> Option<u64> {
-        self.homes.get(&pid).map(|(key, _)| *key)
-    }
-
     /// True where a kill in this cgroup is one of those that are asked for.
     pub(super) fn watches(&self, path: &[u8]) -> bool {
         let below = self.hierarchy.kernel_path(&self.subset.below);
@@ -307,7 +292,7 @@ impl Cgroups {
         self.known.retain(|_, watched| !watched.gone_at.is_some_and(is_old));
         let known = &self.known;
         self.by_path.retain(|_, key| known.contains_key(key));
-        self.homes.retain(|_, (key, seen)| known.contains_key(key) && !is_old(*seen));
+        self.processes.tidy(now);
     }
 }
 

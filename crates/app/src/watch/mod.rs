@@ -17,13 +17,14 @@ mod log;
 mod node;
 mod notices;
 mod output;
+mod processes;
 mod reader;
 mod wake;
 mod watched;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -53,7 +54,8 @@ use kills::{Kills, Open, Untold};
 use log::{Follower, News};
 use node::Node;
 use notices::Notices;
-use output::{Message, Output, Style};
+use output::{Output, Style};
+pub(crate) use output::{Message, Sink};
 use reader::{Reader, Seen, Subjects};
 use wake::Waker;
 
@@ -83,6 +85,23 @@ pub(crate) struct Config {
     pub(crate) count: Option<u64>,
     /// End after this time.
     pub(crate) duration: Option<Duration>,
+}
+
+impl Config {
+    /// One cgroup, with everything else as it is by default.
+    pub(crate) fn of_cgroup(folder: &Path) -> Self {
+        Self {
+            cgroup: Some(folder.to_string_lossy().into_owned()),
+            pod: None,
+            pace: Pace::default(),
+            budget: Budget::default(),
+            peaks: PeakReset::AlsoGlobal,
+            min_severity: Severity::Warning,
+            format: Format::Text,
+            count: None,
+            duration: None,
+        }
+    }
 }
 
 /// What a watch came to.
@@ -116,8 +135,8 @@ pub(crate) fn run(config: Config, printer: Printer, store: Option<Store>) -> any
 }
 
 /// The evidence loop.
-struct Watcher<'a> {
-    output: &'a Output,
+pub(crate) struct Watcher<'a> {
+    output: &'a dyn Sink,
     boot: ThisBoot,
     log: Option<Follower>,
     cgroups: Cgroups,
@@ -128,7 +147,8 @@ struct Watcher<'a> {
     seen: Receiver<Seen>,
     waker: Waker,
     _reader: Option<Reader>,
-    told: u64,
+    /// How many kills were told.
+    pub(crate) told: u64,
     tidied: BootTime,
     /// What this watcher cannot see; part of every case.
     gaps: Vec<Gap>,
@@ -136,7 +156,7 @@ struct Watcher<'a> {
 
 impl<'a> Watcher<'a> {
     /// Opens every source. What cannot be had becomes a gap of every case; without both the log and the cgroups there is nothing to watch.
-    fn start(config: Config, output: &'a Output) -> anyhow::Result<Self> {
+    pub(crate) fn start(config: Config, output: &'a dyn Sink) -> anyhow::Result<Self> {
         let root = HostRoot::default();
         let mut gaps = host::prepare(&root);
         let hierarchy = Hierarchy::of_this_machine(&root).context("finding this machine's memory cgroups")?;
@@ -199,7 +219,7 @@ impl<'a> Watcher<'a> {
     fn catch_up(&mut self) -> anyhow::Result<()> {
         let now = since_boot();
         let mut told = Vec::new();
-        self.cgroups.discover(now, &mut told);
+        self.cgroups.discover(now, &mut told)?;
         self.cgroups.turn(now, &mut told);
         self.hear(told, now);
         let mut news = News::default();
@@ -213,13 +233,13 @@ impl<'a> Watcher<'a> {
     }
 
     /// Waits for the next thing to happen, and deals with all that has.
-    fn turn(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn turn(&mut self) -> anyhow::Result<()> {
         self.wait()?;
         let now = since_boot();
         self.read_log()?;
         let mut told = Vec::new();
         self.hear_reader(&mut told);
-        self.cgroups.discover(now, &mut told);
+        self.cgroups.discover(now, &mut told)?;
         self.cgroups.turn(now, &mut told);
         self.hear(told, now);
         for open in self.kills.settled(now) {
@@ -358,7 +378,7 @@ impl<'a> Watcher<'a> {
     /// A rate-limited kill line names no cgroup: the recorder has seen where its process lived.
     fn complete_from_processes(&self, event: &mut LogEvent) {
         for victim in &mut event.report.victims {
-            let home = self.cgroups.home_of(victim.pid).and_then(|key| self.cgroups.known.get(&key));
+            let home = self.cgroups.processes.home_of(victim.pid).and_then(|key| self.cgroups.known.get(&key));
             victim.cgroup = victim.cgroup.take().or_else(|| home.map(|watched| watched.path.clone()));
         }
         let first = event.report.victims.first().and_then(|victim| victim.cgroup.clone());
@@ -448,15 +468,9 @@ impl<'a> Watcher<'a> {
             None => "the kernel's log cannot be read",
         };
         gaps.push(Gap::new("the report of this kill", why));
-        let incident = Incident::from_counters(
-            at,
-            self.boot.id().map(str::to_owned),
-            report.victim_cgroup,
-            untold.count,
-            sealed.timeline,
-            sealed.counters,
-            gaps,
-        );
+        let boot_id = self.boot.id().map(str::to_owned);
+        let incident =
+            Incident::from_counters(at, boot_id, sealed.counters, sealed.timeline, Vec::new(), gaps);
         self.output.send(Message::Incident { incident: Box::new(incident), revision: 1, past: false });
         self.told += 1;
     }
@@ -469,7 +483,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// What is still open is told as it is.
-    fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         let now = since_boot();
         for open in self.kills.drain() {
             self.tell_again(open, now);

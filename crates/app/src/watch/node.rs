@@ -17,7 +17,7 @@ const STEP: SignedDuration = SignedDuration::from_millis(500);
 /// What was seen last.
 #[derive(Debug)]
 pub(super) struct Node {
-    root: HostRoot,
+    source: node::Node,
     due: BootTime,
     /// `oom_kill` of /proc/vmstat when watching began, plus all that was told since.
     accounted: Option<u64>,
@@ -27,10 +27,11 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new(root: &HostRoot) -> Self {
+        let source = node::Node::new(root.clone());
         Self {
-            root: root.clone(),
+            accounted: source.read().oom_kills,
+            source,
             due: BootTime(0),
-            accounted: node::kills_counted(root),
             ahead_since: None,
             zero: BootAnchor::now().map(|anchor| anchor.zero),
         }
@@ -58,7 +59,7 @@ impl Node {
     }
 
     fn untold(&mut self, now: BootTime) -> Option<Event> {
-        let counted = node::kills_counted(&self.root)?;
+        let counted = self.source.read().oom_kills?;
         let ahead = counted.checked_sub(self.accounted?).filter(|ahead| *ahead > 0);
         let Some(count) = ahead else {
             self.ahead_since = None;

@@ -6,8 +6,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use oomscope_core::case::Case;
@@ -25,10 +26,14 @@ const PRINT_QUEUE: usize = 1024;
 const CASE_QUEUE: usize = 256;
 /// Cases that may still be told again; it happens within a second or two.
 const TOLD: usize = 256;
+/// Cases that wait for the store to take them; more are given up, oldest first.
+const UNSTORED: usize = 256;
+/// How often the store is tried again.
+const STORE_AGAIN: Duration = Duration::from_secs(2);
 
 /// What the evidence loop hands over.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(crate) enum Message {
     /// A kill, as far as it is known.
     Incident {
         /// What is known.
@@ -40,6 +45,12 @@ pub(super) enum Message {
     },
     /// Something else.
     Notice(Notice),
+}
+
+/// Whoever takes it.
+pub(crate) trait Sink {
+    /// Takes one message.
+    fn send(&self, message: Message);
 }
 
 /// How to print.
@@ -63,17 +74,17 @@ impl Output {
         let (to_print, prints) = sync_channel(PRINT_QUEUE);
         let (queue, messages) = sync_channel(CASE_QUEUE);
         let printing = std::thread::Builder::new().name("print".into()).spawn(move || print(printer, &style, &prints))?;
-        let cases = Cases { maker: CaseMaker::default(), store, to_print, unprinted: 0, told: VecDeque::new() };
+        let cases = Cases {
+            maker: CaseMaker::default(),
+            store,
+            unstored: VecDeque::new(),
+            complained: None,
+            to_print,
+            unprinted: 0,
+            told: VecDeque::new(),
+        };
         let cases = std::thread::Builder::new().name("cases".into()).spawn(move || cases.run(&messages))?;
         Ok(Self { queue: Some(queue), cases: Some(cases), printer: Some(printing) })
-    }
-
-    /// Hands one over. Waits where hundreds are unexplained: a kill is worth more than a sample.
-    pub(super) fn send(&self, message: Message) {
-        if let Some(queue) = &self.queue {
-            // The thread lives as long as the queue; if it panicked there is nobody left to tell.
-            let _ = queue.send(message);
-        }
     }
 
     /// True while somebody reads what is printed.
@@ -91,6 +102,16 @@ impl Output {
     }
 }
 
+impl Sink for Output {
+    /// Waits where hundreds are unexplained: a kill is worth more than a sample.
+    fn send(&self, message: Message) {
+        if let Some(queue) = &self.queue {
+            // The thread lives as long as the queue; if it panicked there is nobody left to tell.
+            let _ = queue.send(message);
+        }
+    }
+}
+
 /// What is to be printed.
 enum Print {
     Case(Arc<Case>),
@@ -103,6 +124,10 @@ enum Print {
 struct Cases {
     maker: CaseMaker,
     store: Option<Store>,
+    /// Cases that the store did not take, as when the disk is full; tried again.
+    unstored: VecDeque<Arc<Case>>,
+    /// The store's trouble, said once.
+    complained: Option<String>,
     to_print: SyncSender<Print>,
     unprinted: u64,
     /// The latest cases, which may be told again.
@@ -111,10 +136,12 @@ struct Cases {
 
 impl Cases {
     fn run(mut self, messages: &Receiver<Message>) {
-        for message in messages {
-            match message {
-                Message::Notice(notice) => self.print(Print::Notice(notice)),
-                Message::Incident { incident, revision, past } => self.case(*incident, revision, past),
+        loop {
+            match messages.recv_timeout(STORE_AGAIN) {
+                Ok(Message::Notice(notice)) => self.print(Print::Notice(notice)),
+                Ok(Message::Incident { incident, revision, past }) => self.case(*incident, revision, past),
+                Err(RecvTimeoutError::Timeout) => self.store(),
+                Err(RecvTimeoutError::Disconnected) => return self.store(),
             }
         }
     }
@@ -124,10 +151,34 @@ impl Cases {
         if !past {
             self.print(Print::Case(Arc::clone(&case)));
         }
-        if let Some(store) = &mut self.store
-            && let Err(error) = store.put(&case)
-        {
-            complain(&format!("{} is not stored: {}", case.id, in_words(&error.into())));
+        if self.store.is_some() {
+            self.unstored.push_back(case);
+            self.store();
+        }
+    }
+
+    /// Stores what is not stored yet, in order.
+    fn store(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        while let Some(case) = self.unstored.front() {
+            match store.put(case) {
+                Ok(put) => put.notices.iter().for_each(|notice| complain(notice)),
+                Err(error) if self.unstored.len() > UNSTORED => {
+                    complain(&format!("{} is lost: {}", case.id, in_words(&error.into())));
+                }
+                Err(error) => {
+                    let error = in_words(&error.into());
+                    if self.complained.as_ref() != Some(&error) {
+                        complain(&format!("{} is not stored yet: {error}", case.id));
+                    }
+                    self.complained = Some(error);
+                    return;
+                }
+            }
+            self.unstored.pop_front();
+        }
+        if self.complained.take().is_some() {
+            complain("all incidents are stored again");
         }
     }
 

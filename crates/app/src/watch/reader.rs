@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,12 +15,14 @@ use oomscope_core::evidence::{Gap, Occasion, Snapshot};
 use oomscope_core::time::BootTime;
 use oomscope_sources::cgroup::{Alarm, AlarmKind, Alarms};
 use oomscope_sources::clock::since_boot;
-use oomscope_sources::process::{Proc, real_time};
+use oomscope_sources::process::{Depth, Proc, real_time};
 
 use super::wake::Waker;
 
 /// Looked at for each alarm: the largest.
 const PROCESSES: usize = 4;
+/// Mappings that are kept of each: the largest.
+const MAPPINGS: usize = 16;
 /// Dear snapshots of one cgroup are at least this far apart, except at a kill.
 const SNAPSHOT_EVERY_US: u64 = 10_000_000;
 /// Alarms of one cgroup that come faster are one.
@@ -61,6 +64,7 @@ pub(super) type Subjects = Arc<Mutex<HashMap<u64, Subject>>>;
 #[derive(Debug)]
 pub(super) struct Reader {
     alarms: Arc<Alarms>,
+    stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -73,15 +77,17 @@ impl Reader {
         to: Sender<Seen>,
         waker: Waker,
     ) -> std::io::Result<Self> {
-        let work = Work { alarms: Arc::clone(&alarms), proc, subjects, to, waker, last: HashMap::new() };
+        let stopped = Arc::new(AtomicBool::new(false));
+        let work = Work { alarms: Arc::clone(&alarms), stopped: Arc::clone(&stopped), proc, subjects, to, waker, last: HashMap::new() };
         let thread = std::thread::Builder::new().name("reader".into()).spawn(move || work.run())?;
-        Ok(Self { alarms, thread: Some(thread) })
+        Ok(Self { alarms, stopped, thread: Some(thread) })
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.alarms.stop();
+        self.stopped.store(true, Ordering::Release);
+        self.alarms.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -96,6 +102,7 @@ struct Last {
 
 struct Work {
     alarms: Arc<Alarms>,
+    stopped: Arc<AtomicBool>,
     proc: Proc,
     subjects: Subjects,
     to: Sender<Seen>,
@@ -109,7 +116,7 @@ impl Work {
             let _ = self.to.send(Seen::Gap(gap));
         }
         while let Ok(alarms) = self.alarms.wait(None) {
-            if self.alarms.is_stopped() {
+            if self.stopped.load(Ordering::Acquire) {
                 return;
             }
             for alarm in alarms {
@@ -150,6 +157,12 @@ impl Work {
             pids = procs.lines().take(PROCESSES).filter_map(|pid| pid.parse().ok()).collect();
         }
         pids.truncate(PROCESSES);
-        pids.into_iter().filter_map(|pid| self.proc.snapshot(pid, at, occasion).ok()).collect()
+        pids.into_iter().filter_map(|pid| self.snapshot(pid, at, occasion)).collect()
+    }
+
+    /// `None` for a process that has ended, or has become nobody's.
+    fn snapshot(&self, pid: u32, at: BootTime, occasion: Occasion) -> Option<Snapshot> {
+        let snapshot = self.proc.snapshot(pid, at, occasion, Depth::Sums { mappings: MAPPINGS }).snapshot;
+        (snapshot.process.started_ticks.is_some() || snapshot.mappings.is_some()).then_some(snapshot)
     }
 }

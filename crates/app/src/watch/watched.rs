@@ -19,6 +19,10 @@ const CHANGE_SHARE: u64 = 100;
 const CHANGE_BYTES: u64 = 1 << 20;
 /// How often limits are read again: they are changed by hand, or by a resize of the pod.
 const LIMITS_US: u64 = 10_000_000;
+/// Processes are looked at this often: while it is hot, where its charge changes, where it does not.
+const PROCESSES_HOT_US: u64 = 250_000;
+const PROCESSES_US: u64 = 5_000_000;
+const PROCESSES_IDLE_US: u64 = 30_000_000;
 /// Readings of the counters that are kept; only changes are.
 const READINGS: usize = 32;
 
@@ -42,16 +46,17 @@ pub(super) struct Watched {
     /// The most that was ever charged to it, when that was last read.
     pub(super) lifetime_peak: Option<Bytes>,
     limits_read: BootTime,
-    pub(super) processes_read: Option<BootTime>,
+    /// When its processes were looked at, and what was charged then.
+    processes_read: Option<(BootTime, u64)>,
     readings: VecDeque<(BootTime, Counters)>,
 }
 
 impl Watched {
     /// Begins with a first reading of the limits and the counters.
-    pub(super) fn new(files: CgroupFiles, heat: Heat, now: BootTime) -> Self {
+    pub(super) fn new(mut files: CgroupFiles, heat: Heat, now: BootTime) -> Self {
         let mut watched = Self {
             path: files.kernel_path().as_os_str().as_bytes().into(),
-            limits: files.limits(),
+            limits: files.limits().unwrap_or_default(),
             lifetime_peak: files.lifetime_peak(),
             files: Some(files),
             gone_at: None,
@@ -88,7 +93,7 @@ impl Watched {
     fn read(&mut self, now: BootTime, depth: Depth) -> Result<Sample, Error> {
         match &mut self.files {
             Some(files) => files.sample(now, depth),
-            None => Err(Error::Gone { path: PathBuf::from(self.path.to_lossy().as_ref()) }),
+            None => Err(Error::Gone { folder: PathBuf::from(self.path.to_lossy().as_ref()) }),
         }
     }
 
@@ -100,6 +105,23 @@ impl Watched {
         {
             pids.clear();
         }
+    }
+
+    /// Whether to look at its processes now: often while it is hot, else where its charge has changed, and once in a while.
+    pub(super) fn wants_processes(&mut self, now: BootTime, is_hot: bool) -> bool {
+        let charge = self.latest.and_then(|sample| sample.get(Series::Current)).unwrap_or(0);
+        let is_time = self.processes_read.is_none_or(|(read, then)| {
+            let every = match is_hot {
+                true => PROCESSES_HOT_US,
+                false if differs(charge, then) => PROCESSES_US,
+                false => PROCESSES_IDLE_US,
+            };
+            now.0.saturating_sub(read.0) >= every
+        });
+        if is_time {
+            self.processes_read = Some((now, charge));
+        }
+        is_time
     }
 
     /// Its open files, unless it was removed.
@@ -126,7 +148,7 @@ impl Watched {
         }
         let charged = |sample: &Sample| sample.get(Series::Current);
         let Some((now, then)) = charged(sample).zip(self.full.as_ref().and_then(charged)) else { return false };
-        now.abs_diff(then) > CHANGE_BYTES.min(then / CHANGE_SHARE)
+        differs(now, then)
     }
 
     /// Reads the limits again when it is time; true where one has changed.
@@ -140,20 +162,16 @@ impl Watched {
 
     /// Reads the limits and the highest charge; true where a limit has changed.
     pub(super) fn read_limits(&mut self) -> bool {
-        let Some(files) = &self.files else { return false };
+        let Some(files) = &mut self.files else { return false };
         self.lifetime_peak = files.lifetime_peak().or(self.lifetime_peak);
-        let before = std::mem::replace(&mut self.limits, files.limits());
-        before != self.limits
+        let Ok(limits) = files.limits() else { return false };
+        std::mem::replace(&mut self.limits, limits) != limits
     }
 
     /// Reads the counters, and keeps them where they changed.
     pub(super) fn read_counters(&mut self, now: BootTime) {
-        let Some(files) = &self.files else { return };
-        let counters = files.counters();
         // A cgroup that is being removed answers nothing: what it said before stays.
-        if counters == Counters::default() && !self.readings.is_empty() {
-            return;
-        }
+        let Some(Ok(counters)) = self.files.as_mut().map(CgroupFiles::counters) else { return };
         if self.readings.back().is_some_and(|(_, known)| *known == counters) {
             return;
         }
@@ -186,6 +204,11 @@ impl Watched {
         let kernel = full.get(Series::Kernel).unwrap_or(0).saturating_sub(full.get(Series::SlabReclaimable).unwrap_or(0));
         Some(Bytes(held.saturating_add(kernel)))
     }
+}
+
+/// Enough to be worth a dearer look.
+fn differs(now: u64, then: u64) -> bool {
+    now.abs_diff(then) > CHANGE_BYTES.min(then / CHANGE_SHARE)
 }
 
 fn counters_differ(one: &Sample, other: &Sample) -> bool {
