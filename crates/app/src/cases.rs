@@ -1,7 +1,7 @@
 //! From an event in a log to a case: the same few steps for every driver.
 
 use oomscope_core::case::Case;
-use oomscope_core::diagnosis::diagnose;
+use oomscope_core::diagnosis::{RULESET, diagnose};
 use oomscope_core::evidence::Gap;
 use oomscope_core::formats::klog::LogEvent;
 use oomscope_core::incident::Incident;
@@ -54,4 +54,10 @@ impl CaseMaker {
         let diagnosis = diagnose(&incident);
         Case::new(incident, diagnosis)
     }
+}
+
+/// What the present rules say of a case that was kept. Its id and revision stay: nothing new is known.
+pub(crate) fn diagnosed_again(case: Case) -> Case {
+    let diagnosis = diagnose(&case.incident);
+    Case { ruleset: RULESET.to_owned(), diagnosis, ..case }
 }

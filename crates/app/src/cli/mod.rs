@@ -5,6 +5,7 @@ pub(crate) mod explain;
 mod filter;
 mod output;
 pub(crate) mod rules;
+mod saved;
 
 use std::io::Write as _;
 use std::process::ExitCode;
