@@ -2,10 +2,14 @@
 
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod export;
 mod filter;
+pub(crate) mod incidents;
+mod kept;
 mod output;
 pub(crate) mod rules;
 mod saved;
+pub(crate) mod show;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -37,6 +41,12 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     #[command(after_help = EXIT_CODES, after_long_help = explain::AFTER_LONG_HELP)]
     Explain(explain::Args),
+    #[command(after_help = incidents::EXIT_CODES)]
+    Incidents(incidents::Args),
+    #[command(after_help = show::EXIT_CODES)]
+    Show(show::Args),
+    #[command(after_help = export::EXIT_CODES)]
+    Export(export::Args),
     #[command(after_help = demo::EXIT_CODES)]
     Demo(demo::Args),
     /// List the diagnosis rules and what each one looks at

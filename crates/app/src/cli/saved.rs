@@ -12,7 +12,7 @@ pub(crate) const NEEDLE: &[u8] = b"oomscope.case/";
 const DECIDED_AFTER: usize = 40;
 
 /// The longest line that is kept to be read, as the store has it.
-const LONGEST: usize = 64 << 20;
+pub(crate) const LONGEST: usize = 64 << 20;
 
 /// Why a saved case cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +48,9 @@ pub(crate) fn parse(line: &[u8]) -> Result<Case, Unreadable> {
 
 /// Whether a line begins as a case does.
 fn is_case(line: &[u8]) -> bool {
-    let after = |line: &'_ [u8], token: &[u8]| line.trim_ascii_start().strip_prefix(token).map(<[u8]>::to_vec);
-    let start = line.get(..DECIDED_AFTER.min(line.len())).unwrap_or(line);
     let tokens: [&[u8]; 4] = [b"{", b"\"schema\"", b":", b"\"oomscope.case/"];
-    tokens.into_iter().try_fold(start.to_vec(), |rest, token| after(&rest, token)).is_some()
+    let start = line.get(..DECIDED_AFTER).unwrap_or(line);
+    tokens.into_iter().try_fold(start, |rest, token| rest.trim_ascii_start().strip_prefix(token)).is_some()
 }
 
 /// A piece of an input.

@@ -12,6 +12,7 @@
 
 mod blob;
 mod error;
+mod place;
 mod recover;
 mod retention;
 mod schema;
@@ -26,8 +27,10 @@ use oomscope_core::case::Case;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 pub(crate) use error::Error;
+pub(crate) use place::place;
 pub(crate) use retention::Retention;
 use schema::Access;
+pub(crate) use schema::killer_name;
 
 /// The incidents of one file.
 #[derive(Debug)]

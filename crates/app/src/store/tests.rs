@@ -487,3 +487,29 @@ fn killed_while_writing() {
         assert!(kept.len() as u32 > acknowledged, "{acknowledged} acknowledged, {} kept", kept.len());
     }
 }
+
+/// Not a test: writes the store that the tests of the command line read, as this version makes it. For a new version of the
+/// tables make one more beside it; the old ones stay, to be read for ever.
+#[test]
+#[ignore = "writes tests/cli/store-v1.db.zst"]
+fn writes_the_sample() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("incidents.db");
+    let mut store = opened(&path).store;
+    for scenario in oomscope_testkit::corpus::own_kernel_scenarios() {
+        if !["6.1-v2/e", "6.12-v2/f", "6.12-v2/a"].contains(&scenario.id().as_str()) {
+            continue;
+        }
+        for found in oomscope_testkit::explain(&scenario.dmesg().unwrap()) {
+            let mut incident = found.incident;
+            incident.origin.boot_id = Some("5ca1ab1e-0000-4000-8000-000000000000".to_owned());
+            let boot_us = incident.at.boot_us.unwrap().0;
+            incident.at.wall = Timestamp::from_microsecond(FIRST * 1_000_000 + i64::try_from(boot_us).unwrap()).ok();
+            let diagnosis = diagnose(&incident);
+            store.put(&Case { ruleset: "0".to_owned(), ..Case::new(incident, diagnosis) }).unwrap();
+        }
+    }
+    drop(store);
+    let packed = zstd::bulk::compress(&std::fs::read(&path).unwrap(), 19).unwrap();
+    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/store-v1.db.zst"), packed).unwrap();
+}
