@@ -1,6 +1,6 @@
 //! `oomscope incidents`: what the watcher has kept.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -83,6 +83,9 @@ fn killer(name: &str) -> Result<Killer, String> {
     Killer::deserialize(deserializer).map_err(|error| error.to_string())
 }
 
+/// Columns with which nothing of a usual line is cut.
+const WIDE: usize = 160;
+
 /// Lists what is stored.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Some(store) = args.at.open()? else { return Ok(Outcome::NothingFound) };
@@ -104,7 +107,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         });
         return Ok(Outcome::NothingFound);
     }
-    let options = Colour::options(args.color, false);
+    let options = wide(Colour::options(args.color, false));
     let widest = entries.iter().map(|entry| entry.id.len()).max().unwrap_or(0);
     let mut out = std::io::stdout().lock();
     let mut outcome = Outcome::Explained;
@@ -125,6 +128,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     out.flush().context(CannotWrite)?;
     Ok(outcome)
+}
+
+/// A pipe or a file has room for the whole line.
+fn wide(options: TextOptions) -> TextOptions {
+    let is_terminal = std::io::stdout().is_terminal();
+    TextOptions { width: if is_terminal { options.width } else { options.width.max(WIDE) }, ..options }
 }
 
 /// The id, and the case in what is left of the width.
