@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use oomscope_core::case::Case;
-use oomscope_core::diagnosis::diagnose;
+use oomscope_core::diagnosis::{RULESET, diagnose};
 use oomscope_core::evidence::Gap;
 use oomscope_core::formats::klog::LogEvent;
 use oomscope_core::incident::Incident;
@@ -80,4 +80,10 @@ impl CaseMaker {
 pub(crate) fn diagnosed(incident: Incident) -> Case {
     let diagnosis = diagnose(&incident);
     Case::new(incident, diagnosis)
+}
+
+/// What the present rules say of a case that was kept. Its id and revision stay: nothing new is known.
+pub(crate) fn diagnosed_again(case: Case) -> Case {
+    let diagnosis = diagnose(&case.incident);
+    Case { ruleset: RULESET.to_owned(), diagnosis, ..case }
 }

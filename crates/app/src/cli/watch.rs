@@ -9,8 +9,8 @@ use oomscope_core::recorder::{Budget, Pace};
 use oomscope_sources::cgroup::PeakReset;
 
 use super::output::Printer;
-use super::{Colour, Format, Outcome, When, complain};
-use crate::store::{self, Store};
+use super::{Colour, Format, Outcome, When, complain, kept};
+use crate::store::{Retention, Store};
 use crate::watch::{self, Config};
 
 pub(super) const EXIT_CODES: &str = "\
@@ -63,13 +63,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 
-    /// Keep incidents in this file [default: as `oomscope incidents`]
-    #[arg(long, value_name = "FILE", env = store::ENV, hide_env_values = true, conflicts_with = "no_store")]
-    store: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    kept: kept::At,
 
     /// Print only, keep nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "store")]
     no_store: bool,
+
+    /// Forget stored incidents that are older than this
+    #[arg(long, value_name = "TIME", default_value = "2160h", value_parser = duration)]
+    keep: Duration,
+
+    /// Forget the oldest stored incidents where the file is larger than this, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    keep_size: u64,
 
     /// Read each cgroup this often while nothing happens
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
@@ -110,7 +117,7 @@ enum MinSeverity {
 
 /// Watches.
 pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
-    let store = if args.no_store { None } else { open_store(args.store.as_deref()) };
+    let store = if args.no_store { None } else { open_store(&args) };
     let printer = Printer::new(args.output, Colour::options(args.color, args.evidence));
     let config = Config {
         pace: pace(&args)?,
@@ -132,9 +139,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
 }
 
 /// Watching is worth more than keeping: without a store it goes on, and says so.
-fn open_store(path: Option<&std::path::Path>) -> Option<Store> {
-    match store::open(path) {
-        Ok(opened) => Some(opened),
+fn open_store(args: &Args) -> Option<Store> {
+    let retention = Retention { max_age: args.keep, max_bytes: args.keep_size.saturating_mul(1 << 20) };
+    match args.kept.open_to_write(retention) {
+        Ok(store) => Some(store),
         Err(error) => {
             complain(&format!("incidents are printed and not kept: {}", super::in_words(&error)));
             None

@@ -12,6 +12,7 @@
 
 mod blob;
 mod error;
+mod place;
 mod recover;
 mod retention;
 mod schema;
@@ -26,8 +27,10 @@ use oomscope_core::case::Case;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 pub(crate) use error::Error;
+pub(crate) use place::place;
 pub(crate) use retention::Retention;
 use schema::Access;
+pub(crate) use schema::killer_name;
 
 /// The incidents of one file.
 #[derive(Debug)]
@@ -148,6 +151,9 @@ impl Store {
     /// # Errors
     /// [`Error::Full`]: nothing was changed, and it can be tried again. [`Error::ReadOnly`] for a store of a newer oomscope.
     pub(crate) fn put(&mut self, case: &Case) -> Result<Put, Error> {
+        if self.access != Access::Full {
+            return Err(Error::ReadOnly { path: self.path.clone() });
+        }
         let mut notices = self.open_again_if_gone()?;
         let kept = match self.insert(case) {
             Err(error) if error.is_damage() => {
@@ -227,10 +233,7 @@ impl Store {
         Ok(count.unsigned_abs())
     }
 
-    fn insert(&mut self, case: &Case) -> Result<Kept, Error> {
-        if self.access != Access::Full {
-            return Err(Error::ReadOnly { path: self.path.clone() });
-        }
+    fn insert(&self, case: &Case) -> Result<Kept, Error> {
         let body = blob::pack(case).map_err(|source| Error::Packing { id: case.id.clone(), source })?;
         let stored = Timestamp::now();
         schema::insert(&self.db, case, &body, stored)

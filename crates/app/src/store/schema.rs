@@ -90,8 +90,8 @@ const INSERT: &str = "
 /// How long a writer waits for another one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The write-ahead log is folded into the file at this many pages (4 MiB).
-const FOLD_AT_PAGES: i64 = 64;
+/// The write-ahead log is folded into the file at this many pages (1 MiB), about every fifth case.
+const FOLD_AT_PAGES: i64 = 16;
 
 /// What may be done with an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +186,10 @@ fn version(db: &Connection) -> rusqlite::Result<i32> {
     db.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
+fn application_id(db: &Connection) -> rusqlite::Result<i32> {
+    db.pragma_query_value(None, "application_id", |row| row.get(0))
+}
+
 /// SQLite would make it readable for everybody.
 fn make_file(path: &Path) -> Result<(), Error> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -227,6 +231,10 @@ fn prepare(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(PATIENCE)?;
     db.pragma_update(None, "page_size", 65536)?;
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    // Before the write-ahead log, so that it is in the file itself: there `must_be_ours` looks for it, also after a crash.
+    if application_id(db)? == 0 {
+        db.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
     // A file system without shared memory (some network ones) answers with another mode, which is as safe and slower.
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "FULL")?;
@@ -242,7 +250,6 @@ fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
     for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
         transaction.execute_batch(migration)?;
     }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
     transaction.commit()
 }
