@@ -30,13 +30,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use oomscope_core::evidence::Gap;
+use oomscope_core::evidence::{CounterChange, Gap, KernelReport};
 use oomscope_core::formats::klog::LogEvent;
 use oomscope_core::incident::Incident;
 use oomscope_core::notice::{Event, Notice, Severity};
-use oomscope_core::recorder::{Budget, Pace, Recorder, Series};
+use oomscope_core::recorder::{Budget, Pace, Recorder, Sample, Series};
 use oomscope_core::text::Untrusted;
 use oomscope_core::time::{BootTime, When};
+use oomscope_core::units::Limit;
 use oomscope_sources::cgroup::{AlarmKind, Alarms, Hierarchy, PeakReset};
 use oomscope_sources::clock::since_boot;
 use oomscope_sources::host_root::HostRoot;
@@ -45,7 +46,7 @@ use oomscope_sources::process::Proc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cases::ThisBoot;
-use crate::cli::{Format, Printer};
+use crate::cli::{Format, Printer, complain};
 use crate::signals;
 use crate::store::Store;
 use cgroups::{Cgroups, Parts, Subset, Told};
@@ -104,15 +105,8 @@ impl Config {
     }
 }
 
-/// What a watch came to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Done {
-    /// Cases that were printed.
-    pub(crate) printed: u64,
-}
-
 /// Watches until a signal, the time or the number of cases ends it.
-pub(crate) fn run(config: Config, printer: Printer, store: Option<Store>) -> anyhow::Result<Done> {
+pub(crate) fn run(config: Config, printer: Printer, store: Option<Store>) -> anyhow::Result<()> {
     let signals = signals::Held::begin()?;
     let style = Style { format: config.format, min_severity: config.min_severity };
     let output = Output::start(printer, style, store)?;
@@ -131,7 +125,7 @@ pub(crate) fn run(config: Config, printer: Printer, store: Option<Store>) -> any
     }
     watcher.finish();
     drop(watcher);
-    Ok(Done { printed: output.finish()? })
+    output.finish()
 }
 
 /// The evidence loop.
@@ -158,7 +152,10 @@ impl<'a> Watcher<'a> {
     /// Opens every source. What cannot be had becomes a gap of every case; without both the log and the cgroups there is nothing to watch.
     pub(crate) fn start(config: Config, output: &'a dyn Sink) -> anyhow::Result<Self> {
         let root = HostRoot::default();
-        let mut gaps = host::prepare(&root);
+        for gap in host::prepare(&root) {
+            complain(&format!("no {}: {}", gap.wanted, gap.why));
+        }
+        let mut gaps = Vec::new();
         let hierarchy = Hierarchy::of_this_machine(&root).context("finding this machine's memory cgroups")?;
         let below = match &config.cgroup {
             Some(path) => hierarchy.folder_of(path)?,
@@ -321,7 +318,7 @@ impl<'a> Watcher<'a> {
             match told {
                 Told::Appeared(key) => {
                     let limit = self.cgroups.known.get(&key).map(|watched| watched.effective);
-                    self.notice(Some(key), Event::Appeared { limit: limit.unwrap_or(oomscope_core::units::Limit::Unlimited) });
+                    self.notice(Some(key), Event::Appeared { limit: limit.unwrap_or(Limit::Unlimited) });
                 }
                 Told::Vanished(key) => {
                     self.notices.forget(key);
@@ -330,7 +327,7 @@ impl<'a> Watcher<'a> {
                 Told::Sampled { key, before, sample } => {
                     let Some(before) = before else { continue };
                     self.notices.observe(key, &before, &sample);
-                    let kills = |sample: &oomscope_core::recorder::Sample| sample.get(Series::OomKill);
+                    let kills = |sample: &Sample| sample.get(Series::OomKill);
                     let rise = kills(&sample).zip(kills(&before)).map_or(0, |(now, before)| now.saturating_sub(before));
                     if rise > 0 {
                         self.kills.count(key, rise, now);
@@ -440,7 +437,8 @@ impl<'a> Watcher<'a> {
 
     /// A second later: told again where more was seen.
     fn tell_again(&mut self, open: Open, now: BootTime) {
-        let incident = self.incident(open.event, open.at, now);
+        let mut incident = self.incident(open.event, open.at, now);
+        incident.counters = settled(incident.counters, &open.incident.counters);
         if !is_better(&incident, &open.incident) {
             return;
         }
@@ -453,9 +451,9 @@ impl<'a> Watcher<'a> {
         let Some(watched) = self.cgroups.known.get(&untold.key) else { return };
         let victim_cgroup = watched.path.clone();
         self.node.told(usize::try_from(untold.count).unwrap_or(usize::MAX));
-        let report = oomscope_core::evidence::KernelReport {
+        let report = KernelReport {
             victim_cgroup: Some(victim_cgroup),
-            ..oomscope_core::evidence::KernelReport::default()
+            ..KernelReport::default()
         };
         let sealed = self.cgroups.seal(&report, untold.at, now, &self.snapshots);
         let sealed = self.on_logs_clock(sealed);
@@ -492,6 +490,15 @@ impl<'a> Watcher<'a> {
             self.tell_uncounted(untold, now);
         }
     }
+}
+
+/// The counters that were read at the kill are its own; a second later they may count another one.
+fn settled(now: Vec<CounterChange>, at_the_kill: &[CounterChange]) -> Vec<CounterChange> {
+    let settle = |now: CounterChange| match at_the_kill.iter().find(|then| then.cgroup == now.cgroup) {
+        Some(then) if then.after.is_some() => CounterChange { removed: now.removed, ..then.clone() },
+        _ => now,
+    };
+    now.into_iter().map(settle).collect()
 }
 
 /// More victims, a process looked at, a cgroup gone: what changes an answer. Some more rows do not.

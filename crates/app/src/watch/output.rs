@@ -65,7 +65,7 @@ pub(super) struct Style {
 pub(super) struct Output {
     queue: Option<SyncSender<Message>>,
     cases: Option<JoinHandle<()>>,
-    printer: Option<JoinHandle<anyhow::Result<u64>>>,
+    printer: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Output {
@@ -92,13 +92,13 @@ impl Output {
         self.printer.as_ref().is_some_and(|printer| !printer.is_finished())
     }
 
-    /// How many cases were printed; waits until all is stored and printed.
-    pub(super) fn finish(mut self) -> anyhow::Result<u64> {
+    /// Waits until all is stored and printed.
+    pub(super) fn finish(mut self) -> anyhow::Result<()> {
         drop(self.queue.take());
         if let Some(cases) = self.cases.take() {
             let _ = cases.join();
         }
-        self.printer.take().map_or(Ok(0), |printer| printer.join().unwrap_or(Ok(0)))
+        self.printer.take().map_or(Ok(()), |printer| printer.join().unwrap_or(Ok(())))
     }
 }
 
@@ -208,7 +208,7 @@ impl Cases {
 }
 
 /// The second thread. Ends when there is nothing more to print, or nobody to read it.
-fn print(mut printer: Printer, style: &Style, prints: &Receiver<Print>) -> anyhow::Result<u64> {
+fn print(mut printer: Printer, style: &Style, prints: &Receiver<Print>) -> anyhow::Result<()> {
     for what in prints {
         match what {
             // A person has read it already; a program is told what is new.
@@ -223,7 +223,7 @@ fn print(mut printer: Printer, style: &Style, prints: &Receiver<Print>) -> anyho
             }
         }
     }
-    Ok(printer.printed())
+    Ok(())
 }
 
 /// Time of day here, to the millisecond; journald and `kubectl logs` add the date.

@@ -192,11 +192,6 @@ impl Watched {
         self.readings.back().map(|(_, counters)| *counters)
     }
 
-    /// How many of its own processes were killed since it was made.
-    pub(super) fn kills_counted(&self) -> Option<u64> {
-        self.counters_now()?.local?.oom_kill
-    }
-
     /// What is charged and cannot be reclaimed without swap, when all was last read.
     pub(super) fn unreclaimable(&self) -> Option<Bytes> {
         let full = self.full.as_ref()?;
