@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstat, open, statat};
 use rustix::io::Errno;
 
 use super::error::Error;
-use super::kept_file::{KeptFile, read_once};
+use super::kept_file::KeptFile;
 use super::limits;
 use super::peak::{Peak, PeakReset};
 use super::place::Hierarchy;
@@ -37,6 +37,9 @@ enum Item {
     Events,
     LocalEvents,
     FailCount,
+    /// The same for memory and swap together, which is charged first: where both limits are equal, only this one rises (and on
+    /// 6.18 none, seen there: `track_failcnt` of `struct page_counter` is set for memory alone).
+    SwapFailCount,
     Kernel,
     Swap,
     Pressure,
@@ -44,12 +47,13 @@ enum Item {
 }
 
 impl Item {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Usage,
         Self::Stat,
         Self::Events,
         Self::LocalEvents,
         Self::FailCount,
+        Self::SwapFailCount,
         Self::Kernel,
         Self::Swap,
         Self::Pressure,
@@ -64,6 +68,7 @@ impl Item {
             Self::Events => (Some("memory.oom_control"), Some("memory.events")),
             Self::LocalEvents => (None, Some("memory.events.local")),
             Self::FailCount => (Some("memory.failcnt"), None),
+            Self::SwapFailCount => (Some("memory.memsw.failcnt"), None),
             Self::Kernel => (Some("memory.kmem.usage_in_bytes"), None),
             Self::Swap => (None, Some("memory.swap.current")),
             Self::Pressure => (None, Some("memory.pressure")),
@@ -223,8 +228,7 @@ impl CgroupFiles {
         let oom_kill = self.read(Item::Events)?.and_then(|text| format::oom_control(text).oom_kill);
         let failcnt = self.number(Item::FailCount)?;
         let local = oom_kill.map(|oom_kill| Events { oom_kill: Some(oom_kill), ..Events::default() });
-        let with_swap = read_once(&self.directory, "memory.memsw.failcnt", &mut self.buffer).unwrap_or(false);
-        let memory_swap_failcnt = if with_swap { format::number(&self.buffer) } else { None };
+        let memory_swap_failcnt = self.number(Item::SwapFailCount)?;
         Ok(Counters { local, hierarchical: None, failcnt, memory_swap_failcnt })
     }
 
@@ -239,8 +243,11 @@ impl CgroupFiles {
     /// This cgroup's own events, without what is below it; on v1 what there is of them.
     fn own_events(&mut self) -> Result<Events, Error> {
         if self.version == Version::V1 {
-            let oom_kill = self.read(Item::Events)?.and_then(|text| format::oom_control(text).oom_kill);
-            return Ok(Events { oom_kill, max: self.number(Item::FailCount)?, ..Events::default() });
+            let counters = self.counters_v1()?;
+            let oom_kill = counters.local.and_then(|local| local.oom_kill);
+            // A charge fails at one of the two limits only.
+            let max = counters.failcnt.map(|own| own.saturating_add(counters.memory_swap_failcnt.unwrap_or(0)));
+            return Ok(Events { oom_kill, max, ..Events::default() });
         }
         if let Some(text) = self.read(Item::LocalEvents)? {
             return Ok(format::events(text));
