@@ -314,7 +314,10 @@ impl CgroupFiles {
     fn read(&mut self, item: Item) -> Result<Option<&[u8]>, Error> {
         let Some(file) = self.kept.get(item as usize) else { return Ok(None) };
         match file.read(&self.directory, &mut self.buffer) {
-            Ok(there) => Ok(there.then_some(&self.buffer)),
+            Ok(true) => Ok(Some(&self.buffer)),
+            // Without the memory controller no file is open that would tell that the cgroup is gone.
+            Ok(false) if matches!(item, Item::Usage | Item::Events) => self.still_there().map(|()| None),
+            Ok(false) => Ok(None),
             Err(errno) => self.explain(errno, item.name(self.version).unwrap_or_default()).map(|()| None),
         }
     }

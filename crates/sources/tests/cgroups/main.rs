@@ -6,7 +6,7 @@ mod files;
 mod tree;
 mod unified;
 
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use oomscope_core::units::Bytes;
 use oomscope_sources::cgroup::{CgroupFiles, Hierarchy, PeakReset, Scratch};
@@ -38,6 +38,6 @@ impl Own {
 
     fn run(&self, command: &str) -> Child {
         let script = format!("echo $$ > {}/cgroup.procs && {command}", self.scratch.folder().display());
-        Command::new("sh").args(["-c", &script]).spawn().unwrap()
+        Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap()
     }
 }
