@@ -60,6 +60,12 @@ impl Item {
         Self::Processes,
     ];
 
+    /// Kept open, v1's `cgroup.procs` repeats itself as long as it is read at least every second: the list belongs to the open
+    /// file until one second after its last use (`CGROUP_PIDLIST_DESTROY_DELAY` in kernel/cgroup/cgroup-v1.c; seen on 6.18).
+    const fn is_stale_when_kept(self, version: Version) -> bool {
+        matches!((self, version), (Self::Processes, Version::V1))
+    }
+
     /// `None`: this version has it nowhere, or in another file.
     const fn name(self, version: Version) -> Option<&'static str> {
         let (v1, v2) = match self {
@@ -283,7 +289,8 @@ impl CgroupFiles {
         } else {
             gaps.extend(self.peak.gap(self.version));
         }
-        if self.kept.iter().any(|file| matches!(file, KeptFile::EachTime(_))) {
+        let reopened = |item: &Item| matches!(self.kept_file(*item), KeptFile::EachTime(_));
+        if Item::ALL.iter().any(|item| reopened(item) && !item.is_stale_when_kept(self.version)) {
             gaps.push(Gap::new(
                 "files of the cgroup kept open",
                 "out of file descriptors (ulimit -n): reading costs more",
@@ -363,5 +370,9 @@ impl CgroupFiles {
 }
 
 fn open_all(directory: &OwnedFd, version: Version) -> [KeptFile; Item::ALL.len()] {
-    Item::ALL.map(|item| item.name(version).map_or(KeptFile::Missing, |name| KeptFile::open(directory, name)))
+    Item::ALL.map(|item| match item.name(version) {
+        Some(name) if item.is_stale_when_kept(version) => KeptFile::EachTime(name),
+        Some(name) => KeptFile::open(directory, name),
+        None => KeptFile::Missing,
+    })
 }
