@@ -24,6 +24,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use oomscope_core::case::Case;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 pub(crate) use error::Error;
@@ -157,6 +158,7 @@ impl Store {
         let mut notices = self.open_again_if_gone()?;
         let kept = match self.insert(case) {
             Err(error) if error.is_damage() => {
+                self.let_go()?;
                 notices.push(recover::replace(&self.path, &error)?);
                 notices.extend(self.open_again()?);
                 self.insert(case)?
@@ -254,9 +256,20 @@ impl Store {
     }
 
     fn open_again(&mut self) -> Result<Vec<String>, Error> {
+        self.let_go()?;
         let Opened { store, notices } = Self::open(&self.path, self.retention)?;
         *self = store;
         Ok(notices)
+    }
+
+    /// Closes the file. What closes a file last removes the journal beside it, by its name: once another file has taken the
+    /// place of this one, the journal is that one's.
+    fn let_go(&mut self) -> Result<(), Error> {
+        let nothing = schema::in_memory().map_err(|e| self.reading(e))?;
+        self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(|e| self.reading(e))?;
+        self.db = nothing;
+        self.file = None;
+        Ok(())
     }
 
     fn reading(&self, source: rusqlite::Error) -> Error {

@@ -389,6 +389,46 @@ fn the_file_is_taken_away() {
     assert_eq!(readable(&opened(&path).store), [7]);
 }
 
+/// Two writers, one of whom has found damage and replaced the file: both go on in the fresh one, and neither takes its journal
+/// away when it lets go of the old one.
+#[test]
+fn replaced_under_another_writer() {
+    let (folder, path) = store_of(1);
+    let [mut a, mut b] = [opened(&path).store, opened(&path).store];
+    a.put(&case(1)).unwrap();
+    b.put(&case(2)).unwrap();
+    recover::replace(&path, &Error::Damaged { path: path.clone(), why: "a test".to_owned() }).unwrap();
+    for (n, store) in [(3, &mut b), (4, &mut a)] {
+        let notices = store.put(&case(n)).unwrap().notices;
+        assert!(notices.join("").contains("was removed or replaced"), "{notices:?}");
+    }
+    b.put(&case(5)).unwrap();
+    a.put(&case(6)).unwrap();
+    // As a crash would leave it.
+    let crashed = folder.path().join("crashed.db");
+    std::fs::copy(&path, &crashed).unwrap();
+    std::fs::copy(folder.path().join("incidents.db-wal"), folder.path().join("crashed.db-wal")).unwrap();
+    let Opened { store, notices } = opened(&crashed);
+    assert_eq!(notices, [""; 0]);
+    assert_eq!(readable(&store), [0, 1, 2, 3, 4, 5, 6]);
+}
+
+/// The damage comes while the file is open: the put that meets it mends the store and keeps its case.
+#[test]
+fn damaged_while_open() {
+    let (_folder, path) = store_of(60);
+    let mut store = opened(&path).store;
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xa5; 2 * 65536], 65536).unwrap();
+    // As if other pages had been read since.
+    store.db.execute_batch("PRAGMA shrink_memory").unwrap();
+    let put = store.put(&case(100)).unwrap();
+    assert!(put.notices.join("").contains("is damaged"), "{:?}", put.notices);
+    let kept = readable(&store);
+    assert!(kept.len() > 40 && kept.last() == Some(&100), "{kept:?}");
+    assert!(store.put(&case(101)).unwrap().notices.is_empty());
+}
+
 /// A file system of 8 MiB, of this test alone.
 struct SmallDisk(TempDir);
 
@@ -444,6 +484,25 @@ fn a_full_disk() {
     let Opened { store, notices } = opened(&path);
     assert_eq!(notices, [""; 0]);
     assert_eq!(readable(&store), (0..=stored).collect::<Vec<_>>());
+}
+
+/// A store on a file system that is mounted read-only can be read.
+#[test]
+#[allow(clippy::print_stderr, reason = "a test that did nothing must not look like one that passed")]
+fn a_read_only_disk() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("SKIPPED a_read_only_disk: may not mount a tmpfs here");
+        return;
+    };
+    let path = disk.0.path().join("in cidents?#%.db");
+    let mut store = opened(&path).store;
+    store.put(&case(0)).unwrap();
+    drop(store);
+    let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(disk.0.path()).status();
+    assert!(remounted.unwrap().success());
+    assert_eq!(readable(&Store::open_to_read(&path).unwrap().unwrap().store), [0]);
+    let error = Store::open(&path, ALL).map(drop).unwrap_err();
+    assert!(error.to_string().starts_with("opening"), "{error}");
 }
 
 const CHILD: &str = "OOMSCOPE_TEST_STORE";
