@@ -7,8 +7,11 @@
 //!
 //! One row a case, by its id. The row holds the case as its line of JSON, compressed with zstd and its checksum; the other
 //! columns are copies for listing and choosing. The file is the current user's alone (0600): command lines may hold secrets.
+//!
+//! A process opens a file once at a time: SQLite's locks are those of POSIX, and the look at the header that [`Store::open`]
+//! takes would let go of those of another opening.
 
-#![allow(dead_code, reason = "wired up next")]
+#![allow(dead_code, reason = "the writing half is for the watcher")]
 
 mod blob;
 mod error;
