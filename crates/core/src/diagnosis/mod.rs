@@ -8,7 +8,7 @@
 pub mod facts;
 mod memory;
 mod plausible;
-mod ranking;
+pub(crate) mod ranking;
 pub mod rules;
 mod set_limit;
 mod summary;

@@ -19,6 +19,7 @@ mod words;
 
 pub mod json;
 pub mod markdown;
+pub mod next;
 pub mod one_line;
 pub mod summary;
 pub mod text;
