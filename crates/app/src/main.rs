@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     let done = match cli.verb {
         Verb::Explain(args) => cli::explain::run(&args),
         Verb::Demo(args) => cli::demo::run(&args),
+        Verb::Next(args) => cli::next::run(&args),
         Verb::Rules => cli::rules::run(),
         Verb::Completions { shell } => cli::completions(shell),
         Verb::DemoHog { bytes } => cli::demo::hog(bytes),

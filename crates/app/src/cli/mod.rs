@@ -3,8 +3,10 @@
 pub(crate) mod demo;
 pub(crate) mod explain;
 mod filter;
+pub(crate) mod next;
 mod output;
 pub(crate) mod rules;
+mod target;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -38,6 +40,8 @@ pub(crate) enum Verb {
     Explain(explain::Args),
     #[command(after_help = demo::EXIT_CODES)]
     Demo(demo::Args),
+    #[command(after_help = next::EXIT_CODES)]
+    Next(next::Args),
     /// List the diagnosis rules and what each one looks at
     #[command(after_help = PLAIN_EXIT_CODES)]
     Rules,
