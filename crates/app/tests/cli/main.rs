@@ -5,6 +5,7 @@
 mod demo;
 mod filters;
 mod inputs;
+mod next;
 mod output;
 mod run;
 mod streams;

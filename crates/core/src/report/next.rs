@@ -114,14 +114,16 @@ fn ranking(page: &mut Page, outlook: &Outlook) {
         right("adj", 1),
         left("cgroup", 2).shrinking(Shrink::Middle, CGROUP),
     ];
-    let rows: Vec<Line> = outlook.processes.iter().map(line).collect();
+    let rows: Vec<Line> = outlook.processes.iter().map(|row| line(row, &outlook.domain)).collect();
     table::write(page, &columns, &rows);
     if outlook.processes_omitted > 0 {
         page.paragraph(Role::Dim, 0, &format!("and {} more", words::grouped(i128::from(outlook.processes_omitted))));
     }
 }
 
-fn line(row: &Row) -> Line {
+fn line(row: &Row, domain: &Domain) -> Line {
+    // The domain's own name stands above the table.
+    let elsewhere = row.cgroup.as_ref().filter(|cgroup| Some(*cgroup) != domain.cgroup.as_ref());
     let role = match row.rank {
         Some(1) => Role::Verdict,
         Some(_) => Role::Plain,
@@ -136,7 +138,7 @@ fn line(row: &Row) -> Line {
             row.rank.map_or_else(|| "spared".to_owned(), |_| words::grouped(i128::from(row.points))),
             row.memory_bytes.to_string(),
             words::adj(row.process.oom_score_adj),
-            row.cgroup.as_ref().map_or_else(String::new, |cgroup| describe(cgroup.as_bytes())),
+            elsewhere.map_or_else(String::new, |cgroup| describe(cgroup.as_bytes())),
         ],
     }
 }
