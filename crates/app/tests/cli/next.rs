@@ -134,12 +134,15 @@ fn another_limit() {
 
 /// A process that is exempt is never named, however large, and where all are exempt nobody is.
 #[test]
+#[allow(clippy::print_stderr, reason = "a test that did less must not look like one that did all")]
 fn exempt() {
     let Some(scratch) = scratch(64) else { return };
     let mut only = Holder::start(&scratch);
     only.hold(8);
     let adj = format!("/proc/{}/oom_score_adj", only.pid());
-    std::fs::write(&adj, "-1000").unwrap();
+    if let Err(e) = std::fs::write(&adj, "-1000") {
+        return eprintln!("SKIPPED: {e} (it takes CAP_SYS_RESOURCE)");
+    }
     let (ran, answer) = ask(scratch.kernel_path().to_str().unwrap(), &[]);
     ran.assert_code(1);
     assert_eq!(answer["processes"][0]["rank"], Value::Null);
