@@ -176,7 +176,7 @@ fn errors() {
         ("4194305", "no process has the pid 4194305"),
         ("/no/such/cgroup", "no cgroup /no/such/cgroup"),
         ("../../etc", "no cgroup ../../etc"),
-        ("\u{1b}[31m", "\\\\x1b"),
+        ("\u{1b}[31m", "\\x1b[31m\""),
     ] {
         let ran = run(&["next", target]);
         if ran.err.contains("no memory cgroup") {
