@@ -17,6 +17,8 @@ use crate::units::Bytes;
 const DRAWN_US: u64 = 15_000_000;
 /// No plot shows less: a few looks of a scraper fit in.
 const SHORTEST_US: u64 = 60_000_000;
+/// Looks drawn at most: a stored record may claim to be of any length.
+const LOOKS: usize = 400;
 /// Growers shown.
 const GROWERS: usize = 6;
 
@@ -71,7 +73,7 @@ fn looks(case: &Case, record: &CgroupRecord, from: BootTime, kill: BootTime) -> 
         Some((at, Bytes(rows.get(row)?.1)))
     };
     let instants = (0..).map_while(|n: u64| kill.0.checked_sub(phase.checked_add(n.checked_mul(DRAWN_US)?)?));
-    instants.map(BootTime).take_while(|at| *at >= from).filter_map(seen).collect()
+    instants.take(LOOKS).map(BootTime).take_while(|at| *at >= from).filter_map(seen).collect()
 }
 
 fn curve(page: &mut Page, case: &Case) {
