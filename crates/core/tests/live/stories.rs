@@ -165,7 +165,10 @@ pub(crate) fn spike() -> Incident {
         ),
         process(4700, "sh", CONTAINER, &[(KILL - 60_000_000, MIB), (KILL + 500_000, MIB)]),
     ];
-    let mut incident = from_log(report(CONTAINER, CONTAINER, (4711, "java", 62 * MIB)));
+    let mut report = report(CONTAINER, CONTAINER, (4711, "java", 62 * MIB));
+    let shell = Task { pid: 4700, tgid: Some(4700), comm: "sh".into(), rss_bytes: Some(Bytes(MIB)), ..Task::default() };
+    report.tasks.push(shell);
+    let mut incident = from_log(report);
     incident.add_live(
         Some(timeline(vec![record(CONTAINER, Role::Limit, Some(LIMIT), samples)], processes)),
         vec![v2(CONTAINER, (1, 1), (1, 1)), v2(POD, (0, 0), (1, 1)), v2("/kubepods", (0, 0), (1, 1))],
