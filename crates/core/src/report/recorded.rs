@@ -99,7 +99,7 @@ pub(super) const fn shape(shape: Shape) -> &'static str {
     match shape {
         Shape::Spike => "a sudden spike",
         Shape::StartUp => "full right after the start",
-        Shape::Leak => "steadily",
+        Shape::Leak => "steadily, as a leak does",
         Shape::Growth => "neither suddenly nor evenly",
         Shape::Full => "full all the time",
         Shape::None => "no growth",

@@ -16,12 +16,13 @@ use oomscope_core::incident::counted::{self, CountedLimit};
 use oomscope_core::incident::timeline::Role;
 use oomscope_core::recorder::{Sample, Series};
 use oomscope_core::report::{TextOptions, json, markdown, text};
-use oomscope_core::text::Untrusted;
+use oomscope_core::text::{Untrusted, acts_on_its_surroundings};
 use oomscope_core::time::When;
 use oomscope_core::units::Bytes;
 use oomscope_testkit::golden;
 use serde::Deserialize;
 use stories::*;
+use unicode_width::UnicodeWidthStr;
 
 fn finding<'a>(diagnosis: &'a Diagnosis, rule: &str) -> Vec<&'a str> {
     diagnosis.findings.iter().filter(|f| f.rule == rule).map(|f| f.title.as_str()).collect()
@@ -131,6 +132,9 @@ fn counters_complete_a_bare_kill_line() {
     let mut incident = from_log(bare);
     incident.evidence.remove(0);
     assert_eq!(diagnose(&incident).killer, Killer::Unknown);
+    let mut unseen = incident.clone();
+    unseen.add_live(None, vec![v2(CONTAINER, (0, 1), (0, 1)), v2(POD, (0, 0), (0, 1))]);
+    assert_eq!(diagnose(&unseen).killer, Killer::Unknown, "the line says that it was a cgroup's limit");
     incident.add_live(None, vec![v2(CONTAINER, (0, 1), (0, 1)), v2(POD, (1, 0), (1, 1))]);
     let diagnosis = diagnose(&incident);
     assert_eq!((diagnosis.killer, diagnosis.confidence), (Killer::PodLimit, Confidence::Certain));
@@ -271,6 +275,34 @@ fn reports() {
         golden::compare(file("md"), &markdown::render(&case));
         let line = json::line(&case).unwrap();
         assert_eq!(serde_json::from_str::<Case>(&line).unwrap(), case);
+    }
+}
+
+/// No line of the live sections is wider than asked, and no name in them acts on a terminal or a ticket.
+#[test]
+fn live_sections_hold_their_width() {
+    let mut hostile = sidecar_killed_unseen();
+    let name = &b"\x1b[31m\xff`|@all"[..];
+    let timeline = hostile.timeline.as_mut().unwrap();
+    timeline.processes[0].comm = name.into();
+    timeline.cgroups[2].cgroup = format!("{POD}/\u{202e}\u{1b}[2J{}", "日".repeat(90)).as_str().into();
+    let counters = std::mem::take(&mut hostile.counters);
+    let timeline = hostile.timeline.take();
+    hostile.add_live(timeline, counters);
+    for incident in [spike(), hostile] {
+        let case = Case::new(incident.clone(), diagnose(&incident));
+        assert!(!markdown::render(&case).contains(|c| c != '\n' && acts_on_its_surroundings(c)));
+        for width in 40..=130 {
+            for unicode in [true, false] {
+                let shown = text::render(&case, &TextOptions { width, unicode, evidence: true, colour: false });
+                assert!(!shown.contains(|c| c != '\n' && acts_on_its_surroundings(c)), "{shown}");
+                // Text to paste is not broken; the plot has the same bar at its axis, and is looked at.
+                let pastes = |line: &&str| line.trim_start().starts_with(['│', '|']);
+                for line in shown.lines().filter(|line| !pastes(line)) {
+                    assert!(line.width() <= width, "{} columns at {width}\n{line}", line.width());
+                }
+            }
+        }
     }
 }
 

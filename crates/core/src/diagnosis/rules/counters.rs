@@ -32,7 +32,7 @@ fn check(facts: &Facts<'_>) -> Answer {
         Check::Alone(CountedLimit::Unknown(gap)) | Check::Unknown(gap) => found = found.lacking(gap),
         Check::Alone(said) => found = found.and("The counters tell which limit it was", alone(facts, &said), PARTS),
         Check::Disagrees(said) => {
-            found = found.and("The counters disagree with the log", disagreement(facts, &said), BOTH)
+            found = found.and("The counters disagree with the log", disagreement(facts, &said), BOTH);
         }
     }
     found = more_kills(facts, found);
@@ -65,7 +65,7 @@ fn alone(facts: &Facts<'_>, said: &CountedLimit) -> String {
         _ => "and no level counted that its limit was reached, so the machine or some of its memory nodes ran out"
             .to_owned(),
     };
-    format!("{}, {meaning}. The log does not name it.", risen(facts))
+    format!("{}, {meaning}. No log names it.", risen(facts))
 }
 
 fn disagreement(facts: &Facts<'_>, said: &CountedLimit) -> String {
