@@ -1,0 +1,49 @@
+//! Boots a guest for a test and hands its results to the comparison.
+
+use std::path::{Path, PathBuf};
+
+use oomscope_testkit::vm::{self, Guest, Kernel};
+pub(crate) use oomscope_testkit::vm::Cgroups;
+
+use crate::check;
+
+/// Runs every scenario on this kernel (`None`: the newest), and compares. Fails with all that differed.
+#[track_caller]
+pub(crate) fn watch_every_kill(version: Option<(u32, u32)>, cgroups: Cgroups) {
+    let oomscope = match prerequisites() {
+        Ok(oomscope) => oomscope,
+        Err(why) if required() => panic!("{why}"),
+        Err(why) => {
+            eprintln!("SKIPPED virtual machines: {why}");
+            return;
+        }
+    };
+    let kernel = version.map_or_else(Kernel::newest, |(major, minor)| Kernel::of_version(major, minor)).unwrap();
+    let (major, minor) = kernel.version();
+    let results = results(&format!("{major}.{minor}-{cgroups:?}").to_lowercase());
+    Guest { kernel, cgroups, scenarios: some_scenarios(), oomscope }.run(&results).unwrap();
+
+    let differences = check::results(&results).unwrap();
+    assert!(differences.is_empty(), "{} (results in {}):\n{}", differences.len(), results.display(), differences.join("\n"));
+}
+
+fn prerequisites() -> Result<PathBuf, String> {
+    if std::env::var_os("OOMSCOPE_NO_VM").is_some() {
+        return Err("OOMSCOPE_NO_VM is set".to_owned());
+    }
+    let oomscope = std::env::var_os("OOMSCOPE_STATIC").ok_or("OOMSCOPE_STATIC names no static oomscope (make test builds one)")?;
+    vm::unavailable().map_or(Ok(PathBuf::from(oomscope)), Err)
+}
+
+fn required() -> bool {
+    std::env::var("OOMSCOPE_VM").is_ok_and(|value| value == "required")
+}
+
+fn some_scenarios() -> Vec<String> {
+    let names = std::env::var("OOMSCOPE_VM_SCENARIOS").unwrap_or_default();
+    names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+fn results(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/vm/results").join(name)
+}
