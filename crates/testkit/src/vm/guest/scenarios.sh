@@ -106,14 +106,13 @@ is_dead() { [ ! -d "/proc/$1" ] || grep -q '^State:.[ZX]' "/proc/$1/status" 2>/d
 
 # Until every process that said `ready` is.
 ready() {
-	tries=0
+	until=$(($(now_us) + 10000000))
 	for file in $WAITED; do
-		while [ ! -e "$file" ] && [ $tries -lt 500 ]; do
-			tries=$((tries + 1))
+		while [ ! -e "$file" ]; do
+			[ "$(now_us)" -lt $until ] || { fact note text='not ready in time'; break; }
 			sleep 0.02
 		done
 	done
-	[ $tries -lt 500 ] || fact note text='not ready in time'
 	WAITED=
 }
 
@@ -161,7 +160,7 @@ wait_all() { for pid in $PIDS; do wait "$pid" 2>/dev/null; done; }
 
 run() { # NAME
 	S=$1 N=0 PIDS="" WAITED="" MADE="" PREFIX="" D=/run/$1
-	mkdir "$D"
+	mkdir -m 1777 "$D"
 	began=$(now_us)
 	"scenario_$1"
 	finish
@@ -309,7 +308,7 @@ scenario_forty_processes() {
 		worker=$((worker + 1))
 	done
 	spawn victim $C1 0 gunicorn uid=1000 anon=4000 ready go grow=64
-	expect victims=$LAST trigger=$LAST killer=container_limit limit_cgroup=$C1 limit_bytes=$((32 * MIB))
+	expect victims=$LAST trigger=$LAST killer=cgroup_limit limit_cgroup=$C1 limit_bytes=$((32 * MIB))
 	kill_of $LAST
 }
 
@@ -335,8 +334,8 @@ scenario_slab() {
 	spawn victim $C1 0 innocent anon=4000 ready
 	innocent=$LAST
 	spawn trigger $C1 0 mkdir-loop ready go dirs=/dev/shm/$S:60000
-	expect victims=$innocent trigger=$LAST killer=container_limit limit_cgroup=$C1 limit_bytes=$((12 * MIB))
-	expect victims=$LAST trigger=$LAST killer=container_limit limit_cgroup=$C1 limit_bytes=$((12 * MIB))
+	expect victims=$innocent trigger=$LAST killer=cgroup_limit limit_cgroup=$C1 limit_bytes=$((12 * MIB))
+	expect victims=$LAST trigger=$LAST killer=cgroup_limit limit_cgroup=$C1 limit_bytes=$((12 * MIB))
 	kill_of $innocent $LAST
 	rm -rf /dev/shm/$S
 }
@@ -348,7 +347,9 @@ scenario_no_killable() {
 	spawn bystander $C1 -1000 exempt anon=500 ready
 	spawn trigger $C1 -1000 exempt-too anon=1000 ready go file=/dev/shm/$S:32000
 	expect trigger=$LAST killer=container_limit limit_cgroup=$C1 limit_bytes=$((8 * MIB)) no_killable=1
-	kill_of $LAST
+	ready
+	go
+	sleep 0.6
 	rm /dev/shm/$S
 }
 
@@ -414,7 +415,7 @@ scenario_no_task_table() {
 	echo 0 > /proc/sys/vm/oom_dump_tasks
 	spawn bystander $C1 0 tini anon=64 ready
 	spawn victim $C1 0 ruby anon=6000 ready go grow=64
-	expect victims=$LAST trigger=$LAST killer=container_limit limit_cgroup=$C1 limit_bytes=$((16 * MIB))
+	expect victims=$LAST trigger=$LAST killer=cgroup_limit limit_cgroup=$C1 limit_bytes=$((16 * MIB))
 	kill_of $LAST
 	echo 1 > /proc/sys/vm/oom_dump_tasks
 }
@@ -468,7 +469,7 @@ scenario_pid_namespace() {
 	for pid in $(cat $ROOT$C1/cgroup.procs); do
 		[ "$(cat /proc/$pid/comm)" = worker ] && worker=$pid
 	done
-	expect victims=$worker trigger=$worker killer=container_limit limit_cgroup=$C1 limit_bytes=$((16 * MIB))
+	expect victims=$worker trigger=$worker killer=cgroup_limit limit_cgroup=$C1 limit_bytes=$((16 * MIB))
 	go
 	died $worker
 }
@@ -480,7 +481,7 @@ scenario_thread_trigger() {
 	limit $POD $((16 * MIB))
 	spawn bystander $C1 200 conmon anon=200 ready
 	spawn victim $C1 200 java uid=1001 threads=5 anon=6000 ready go tgrow=G1-Conc#7:64
-	expect victims=$LAST trigger_comm=G1-Conc#7 killer=container_limit limit_cgroup=$POD limit_bytes=$((16 * MIB)) victim_cgroup=$C1
+	expect victims=$LAST trigger_comm=G1-Conc#7 killer=cgroup_limit limit_cgroup=$POD limit_bytes=$((16 * MIB)) victim_cgroup=$C1
 	kill_of $LAST
 }
 
