@@ -5,10 +5,15 @@
 //! answers [`Found`](rules::Answer::Found), [`Absent`](rules::Answer::Absent) or
 //! [`CannotTell`](rules::Answer::CannotTell) with the gap.
 
+mod counted;
+pub mod dashboards;
 pub mod facts;
+pub mod growth;
 mod memory;
+pub mod pattern;
 mod plausible;
 mod ranking;
+mod recorded;
 pub mod rules;
 mod set_limit;
 mod summary;
@@ -22,7 +27,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::{EvidenceId, Gap};
 use crate::incident::Incident;
-use facts::Facts;
+use dashboards::Dashboards;
+use facts::{Facts, Recording};
+use growth::Grower;
+use pattern::Pattern;
 use rules::{Advice, Answer, Found, RULES, Rule};
 
 /// Version of the rule set: raised whenever a rule's answer changes for some incident.
@@ -117,6 +125,15 @@ pub struct Diagnosis {
     /// Where the memory went; `null` where the log has no statistics.
     #[serde(default)]
     pub memory: Option<MemoryUse>,
+    /// How the memory grew before the kill; absent where nothing recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<Pattern>,
+    /// Who grew, most first; absent where nothing recorded it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub growth: Vec<Grower>,
+    /// What scrapers can have shown of it; absent where nothing recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dashboards: Option<Dashboards>,
 }
 
 /// Says what an incident means. Never fails: what cannot be told is a gap.
@@ -146,6 +163,11 @@ pub fn diagnose(incident: &Incident) -> Diagnosis {
     diagnosis.remedies = advice.into_iter().map(|a| a.remedy).collect();
     diagnosis.ranking = facts.ranking.ok();
     diagnosis.memory = facts.memory;
+    if let Recording::Of(minutes) = facts.recorded {
+        diagnosis.pattern = minutes.pattern.ok();
+        diagnosis.growth = minutes.growth;
+        diagnosis.dashboards = minutes.dashboards;
+    }
     diagnosis
 }
 

@@ -1,10 +1,10 @@
-//! Where in the log each part of a report stood: what findings cite and `--evidence` prints.
+//! What findings cite and `--evidence` prints: the parts of a report with the log lines where they stood, and what was recorded live.
 
 use serde::{Deserialize, Serialize};
 
 use crate::text::Untrusted;
 
-/// A part of an OOM report that can be cited.
+/// What can be cited: a part of an OOM report, or a record of a watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
@@ -46,6 +46,12 @@ pub enum Part {
     Lost,
     /// `sysrq: … OOM`
     Sysrq,
+    /// The recorded minutes of the cgroups.
+    FlightRecord,
+    /// The cgroups' event counters before and after.
+    Counters,
+    /// The recorded sizes of the processes, and their snapshots.
+    Processes,
 }
 
 impl Part {
@@ -72,11 +78,20 @@ impl Part {
             Self::Panic => "panic",
             Self::Lost => "lost",
             Self::Sysrq => "sysrq",
+            Self::FlightRecord => "flight-record",
+            Self::Counters => "counters",
+            Self::Processes => "processes",
         }
+    }
+
+    /// True for what a watcher recorded and no log has.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::FlightRecord | Self::Counters | Self::Processes)
     }
 }
 
-/// What a finding cites: the name of a [`Part`] of the case's own log lines (`usage`, `task-table`, `kill`).
+/// What a finding cites: the name of a [`Part`] of the case's own evidence (`usage`, `task-table`, `counters`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EvidenceId(pub String);
@@ -87,16 +102,16 @@ impl From<Part> for EvidenceId {
     }
 }
 
-/// One part of a report, with its lines.
+/// One part of a report with its lines, or one live record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Unique within the case.
     pub id: EvidenceId,
     /// Which part it is.
     pub part: Part,
-    /// First and last line in the file, counted from 1. Foreign lines may stand between them.
-    pub lines: (u64, u64),
+    /// First and last line in the file, counted from 1. Foreign lines may stand between them. `None` for what no log has.
+    pub lines: Option<(u64, u64)>,
     /// The kernel's text of those lines without the log's prefixes, bounded: see
-    /// [`formats::klog`](crate::formats::klog).
+    /// [`formats::klog`](crate::formats::klog). Of a live record, a short account.
     pub text: Vec<Untrusted>,
 }

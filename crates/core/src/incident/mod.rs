@@ -4,11 +4,14 @@ mod cgroup_name;
 mod cgroup_path;
 #[cfg(test)]
 mod cgroup_path_tests;
+pub mod counted;
 pub mod describe;
 mod from_log;
 pub mod history;
 pub mod identity;
 pub mod level;
+mod live;
+mod live_evidence;
 pub mod timeline;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +21,8 @@ use crate::time::When;
 use history::Recurrence;
 use identity::Identity;
 use timeline::Timeline;
+
+pub use live::LIVE;
 
 /// Which input an incident came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use super::layout;
 use super::page::Page;
 use super::style::Role;
-use super::{memory, ranking, who, words};
+use super::{memory, ranking, recorded, who, words};
 use crate::case::Case;
 use crate::evidence::{Evidence, EvidenceId, Gap};
 
@@ -11,6 +11,8 @@ use crate::evidence::{Evidence, EvidenceId, Gap};
 const WIDTHS: (usize, usize) = (40, 200);
 /// Log lines shown of each part of the report.
 const LINES_OF_PART: usize = 12;
+/// Lines shown of each record of a watcher.
+const LINES_OF_RECORD: usize = 60;
 /// Gaps shown.
 const GAPS: usize = 20;
 
@@ -51,6 +53,7 @@ pub fn render(case: &Case, options: &TextOptions) -> String {
     verdict(&mut page, case);
     who::write(&mut page, case);
     memory::write(&mut page, case);
+    recorded::write(&mut page, case);
     ranking::write(&mut page, case);
     remedies(&mut page, case);
     findings(&mut page, case);
@@ -117,10 +120,15 @@ fn findings(page: &mut Page, case: &Case) {
     }
 }
 
-/// ` [lines 131–145]`: where in the log the cited parts stand.
+/// ` [lines 131–145] [counters]`: where in the log the cited parts stand, and which records of a watcher are cited.
 fn citation(page: &Page, case: &Case, cited: &[EvidenceId]) -> String {
-    let mut ranges: Vec<(u64, u64)> =
-        case.incident.evidence.iter().filter(|e| cited.contains(&e.id)).map(|e| e.lines).collect();
+    let cited = || case.incident.evidence.iter().filter(|e| cited.contains(&e.id));
+    let live = cited().filter(|e| e.lines.is_none()).map(|e| format!("[{}]", words::part(e.part)));
+    let lines = lines_cited(page, cited().filter_map(|e| e.lines).collect());
+    lines.into_iter().chain(live).map(|place| format!(" {place}")).collect()
+}
+
+fn lines_cited(page: &Page, mut ranges: Vec<(u64, u64)>) -> Option<String> {
     ranges.sort_unstable();
     ranges.dedup_by(|next, before| {
         let joins = next.0 <= before.1.saturating_add(1);
@@ -128,12 +136,12 @@ fn citation(page: &Page, case: &Case, cited: &[EvidenceId]) -> String {
         joins
     });
     if ranges.is_empty() {
-        return String::new();
+        return None;
     }
     let to = page.glyphs.to;
     let range = |&(a, b): &(u64, u64)| if a == b { a.to_string() } else { format!("{a}{to}{b}") };
     let word = if matches!(ranges.as_slice(), [(a, b)] if a == b) { "line" } else { "lines" };
-    format!(" [{word} {}]", ranges.iter().map(range).collect::<Vec<_>>().join(", "))
+    Some(format!("[{word} {}]", ranges.iter().map(range).collect::<Vec<_>>().join(", ")))
 }
 
 /// Every gap of the incident and of the diagnosis; those with the same reason as one.
@@ -175,17 +183,41 @@ fn log_lines(page: &mut Page, case: &Case) {
     if evidence.is_empty() {
         return;
     }
-    page.heading("THE LOG LINES", case.incident.origin.file.as_deref().unwrap_or_default());
-    let last = evidence.iter().map(|e| e.lines.1).max().unwrap_or(0);
-    let number_width = last.to_string().len();
-    for part in evidence {
-        part_lines(page, part, number_width);
+    let last = evidence.iter().filter_map(|e| e.lines).map(|lines| lines.1).max();
+    if let Some(last) = last {
+        page.heading("THE LOG LINES", case.incident.origin.file.as_deref().unwrap_or_default());
+        let number_width = last.to_string().len();
+        for part in evidence {
+            if let Some(lines) = part.lines {
+                part_lines(page, part, lines, number_width);
+            }
+        }
+    }
+    for record in evidence.iter().filter(|e| e.lines.is_none()) {
+        live_record(page, record);
     }
 }
 
-fn part_lines(page: &mut Page, part: &Evidence, number_width: usize) {
+/// What a watcher recorded, as a short account.
+fn live_record(page: &mut Page, record: &Evidence) {
+    page.heading(&words::part(record.part).to_uppercase(), "");
+    for line in record.text.iter().take(LINES_OF_RECORD) {
+        let text = page.text(&line.to_string());
+        let mut lead = "";
+        for piece in layout::wrap_log_line(&text, page.inner_width().saturating_sub(2)) {
+            page.line(&format!("{lead}{piece}"));
+            lead = "  ";
+        }
+    }
+    if record.text.len() > LINES_OF_RECORD {
+        let more = words::count(record.text.len() - LINES_OF_RECORD, "more line", "more lines");
+        page.paragraph(Role::Dim, 0, &format!("and {more}, in the JSON"));
+    }
+}
+
+fn part_lines(page: &mut Page, part: &Evidence, lines: (u64, u64), number_width: usize) {
     // Foreign lines can stand between those of a part: only where there are none is the number of each line known.
-    let (first, last) = part.lines;
+    let (first, last) = lines;
     let is_contiguous = last.checked_sub(first).and_then(|n| n.checked_add(1)) == Some(part.text.len() as u64);
     for (at, line) in part.text.iter().take(LINES_OF_PART).enumerate() {
         let number =
@@ -201,7 +233,7 @@ fn part_lines(page: &mut Page, part: &Evidence, number_width: usize) {
     }
     if part.text.len() > LINES_OF_PART {
         let more = words::count(part.text.len() - LINES_OF_PART, "more line", "more lines");
-        let range = who::line_range(page.glyphs.to, part.lines);
+        let range = who::line_range(page.glyphs.to, lines);
         page.paragraph(Role::Dim, number_width + 2, &format!("and {more} ({range})"));
     }
 }

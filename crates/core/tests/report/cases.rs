@@ -29,7 +29,12 @@ fn mib(n: u64) -> Option<Bytes> {
 }
 
 fn evidence(part: Part, lines: (u64, u64), text: &[&str]) -> Evidence {
-    Evidence { id: part.into(), part, lines, text: text.iter().map(|&line| Untrusted::from(line)).collect() }
+    Evidence {
+        id: part.into(),
+        part,
+        lines: Some(lines),
+        text: text.iter().map(|&line| Untrusted::from(line)).collect(),
+    }
 }
 
 fn finding(rule: &str, title: &str, detail: &str, parts: &[Part]) -> Finding {

@@ -174,7 +174,7 @@ impl Draft {
         self.stage = self.stage.max(stage_of(part));
         match self.evidence.iter_mut().rev().find(|e| e.part == part) {
             Some(evidence) => {
-                evidence.lines.1 = evidence.lines.1.max(record.lines.1);
+                evidence.lines = evidence.lines.map(|(first, last)| (first, last.max(record.lines.1)));
                 if evidence.text.len() < MOST_LINES_OF_A_PART {
                     evidence.text.push(shortened(text));
                 }
@@ -183,7 +183,7 @@ impl Draft {
                 self.evidence.push(Evidence {
                     id: part.into(),
                     part,
-                    lines: record.lines,
+                    lines: Some(record.lines),
                     text: vec![shortened(text)],
                 });
             }
