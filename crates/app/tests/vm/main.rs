@@ -4,7 +4,7 @@
 //! One boot for each kernel and version of cgroups, all scenarios in it. `OOMSCOPE_STATIC` names a statically linked oomscope,
 //! as `make test` builds it; without it, or without kernels and QEMU, these tests say that they are skipped. Where they must
 //! not be, `OOMSCOPE_VM=required` makes that a failure; `OOMSCOPE_NO_VM=1` skips in any case. `OOMSCOPE_VM_SCENARIOS=a,b` runs
-//! some of them. Results stay in `target/vm/results`.
+//! some of them. Results stay in `target/vm/results`; `OOMSCOPE_VM_AGAIN=1` compares them again without a boot.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic, also in its helpers")]
 

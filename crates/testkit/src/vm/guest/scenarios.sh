@@ -162,6 +162,7 @@ run() { # NAME
 	S=$1 N=0 PIDS="" WAITED="" MADE="" PREFIX="" D=/run/$1
 	mkdir -m 1777 "$D"
 	began=$(now_us)
+	echo "guest: $1" > /dev/console
 	"scenario_$1"
 	finish
 	fact scenario from_us="$began" to_us="$(now_us)"
@@ -178,7 +179,7 @@ start_watch() {
 	mkdir -p $ROOT/system.slice/oomscope.service
 	(
 		echo 0 > $ROOT/system.slice/oomscope.service/cgroup.procs
-		exec /oomscope watch -o json --store /store
+		exec /oomscope watch -o json --store /store/incidents.db
 	) > /out/watch-$RUN.json 2> /out/watch-$RUN.err &
 	WATCH=$!
 	sleep 1
@@ -211,8 +212,8 @@ all() { # NAMES (empty: every scenario)
 	S=-
 	sleep 1
 	stop_watch TERM
-	/oomscope incidents -o json --store /store > /out/incidents.json 2> /out/incidents.err
-	fact end at_us="$(now_us)" kernel="$(uname -r)"
+	/oomscope incidents -o json --store /store/incidents.db > /out/incidents.json 2> /out/incidents.err
+	fact end at_us="$(now_us)" kernel="$(uname -r)" cgroups="$CGROUPS"
 }
 
 # --- scenarios -------------------------------------------------------------------------------------------------------
@@ -633,7 +634,7 @@ scenario_node_wide() {
 	spawn bystander $guaranteed -997 postgres anon=24000 ready
 	spawn victim $C1 1000 batch-job anon=12000 ready
 	victim=$LAST
-	spawn trigger $burstable 400 python3 uid=1000 anon=16000 ready go grow=256
+	spawn trigger $burstable 3 python3 uid=1000 anon=16000 ready go grow=256
 	expect victims=$victim killer=node victim_cgroup=$C1
 	expect victims=$LAST killer=node victim_cgroup=$burstable
 	kill_of $victim $LAST
