@@ -2,13 +2,14 @@
 
 use oomscope_core::case::Case;
 use oomscope_core::incident::timeline::{CgroupRecord, Role, Timeline};
+use oomscope_core::recorder::Series;
 use oomscope_core::units::{Bytes, Limit};
 use oomscope_testkit::vm::{Facts, Fields, Spike};
 
 use super::cases::Cases;
 
-/// The last reading before a kill is that close to the limit: a cgroup that fills is read often, and its kernel's exact peak,
-/// where there is one, is the limit itself.
+/// A kernel that keeps the highest charge has it this close to the limit at the kill. Where it keeps none (v2 before 5.19), a
+/// growth of some milliseconds falls between two readings.
 const NEAR_LIMIT: f64 = 0.85;
 /// A kernel charges in batches, so usage may be read a little above the limit (`MEMCG_CHARGE_BATCH` pages for each CPU).
 const ABOVE_LIMIT: u64 = 2 * 64 * 4096;
@@ -45,13 +46,15 @@ fn limit_reached(fields: &Fields, timeline: &Timeline) -> Option<String> {
     if record.limits.max_bytes != Some(Limit::At(Bytes(limit))) {
         return Some(format!("the recorded limit is {:?}, not {limit}", record.limits.max_bytes));
     }
-    let Some(highest) = record.rows.samples().filter_map(|sample| sample.highest()).max() else {
+    let Some(read) = record.rows.samples().filter_map(|sample| sample.highest()).max() else {
         return Some("the cgroup of the limit has no row".to_owned());
     };
-    if (highest as f64) < limit as f64 * NEAR_LIMIT || highest > limit + ABOVE_LIMIT {
-        return Some(format!("the highest recorded charge is {highest}, the limit {limit}"));
-    }
-    None
+    let kept = record.lifetime_peak_bytes.map(|bytes| bytes.0);
+    let highest = kept.map_or(read, |kept| kept.max(read));
+    let keeps_peaks = kept.is_some() || record.rows.series(Series::Peak).next().is_some();
+    let too_low = keeps_peaks && (highest as f64) < limit as f64 * NEAR_LIMIT;
+    (too_low || highest > limit + ABOVE_LIMIT)
+        .then(|| format!("the highest recorded charge is {highest}, the limit {limit}"))
 }
 
 /// Spikes of some milliseconds, where the kernel keeps a peak that a reader can reset: v1, and v2 since 6.12.

@@ -350,7 +350,7 @@ scenario_no_killable() {
 	expect trigger=$LAST killer=container_limit limit_cgroup=$C1 limit_bytes=$((8 * MIB)) no_killable=1
 	ready
 	go
-	sleep 0.6
+	sleep 2
 	rm /dev/shm/$S
 }
 
