@@ -1,6 +1,6 @@
 //! Boots a guest for a test and hands its results to the comparison.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub(crate) use oomscope_testkit::vm::Cgroups;
 use oomscope_testkit::vm::{self, Guest, Kernel};
@@ -10,6 +10,10 @@ use crate::check;
 /// Runs every scenario on this kernel (`None`: the newest), and compares. Fails with all that differed.
 #[track_caller]
 pub(crate) fn watch_every_kill(version: Option<(u32, u32)>, cgroups: Cgroups) {
+    if std::env::var_os("OOMSCOPE_NO_VM").is_some() {
+        eprintln!("SKIPPED virtual machines: OOMSCOPE_NO_VM is set");
+        return;
+    }
     let oomscope = match prerequisites() {
         Ok(oomscope) => oomscope,
         Err(why) if required() => panic!("{why}"),
@@ -20,20 +24,24 @@ pub(crate) fn watch_every_kill(version: Option<(u32, u32)>, cgroups: Cgroups) {
     };
     let kernel = version.map_or_else(Kernel::newest, |(major, minor)| Kernel::of_version(major, minor)).unwrap();
     let (major, minor) = kernel.version();
-    let results = results(&format!("{major}.{minor}-{cgroups:?}").to_lowercase());
+    let results = vm::root().join("results").join(format!("{major}.{minor}-{cgroups:?}").to_lowercase());
     if std::env::var_os("OOMSCOPE_VM_AGAIN").is_none() {
         Guest { kernel, cgroups, scenarios: some_scenarios(), oomscope }.run(&results).unwrap();
     }
 
     let differences = check::results(&results).unwrap();
-    assert!(differences.is_empty(), "{} (results in {}):\n{}", differences.len(), results.display(), differences.join("\n"));
+    assert!(
+        differences.is_empty(),
+        "{} (results in {}):\n{}",
+        differences.len(),
+        results.display(),
+        differences.join("\n")
+    );
 }
 
 fn prerequisites() -> Result<PathBuf, String> {
-    if std::env::var_os("OOMSCOPE_NO_VM").is_some() {
-        return Err("OOMSCOPE_NO_VM is set".to_owned());
-    }
-    let oomscope = std::env::var_os("OOMSCOPE_STATIC").ok_or("OOMSCOPE_STATIC names no static oomscope (make test builds one)")?;
+    let oomscope =
+        std::env::var_os("OOMSCOPE_STATIC").ok_or("OOMSCOPE_STATIC names no static oomscope (make test builds one)")?;
     vm::unavailable().map_or(Ok(PathBuf::from(oomscope)), Err)
 }
 
@@ -44,8 +52,4 @@ fn required() -> bool {
 fn some_scenarios() -> Vec<String> {
     let names = std::env::var("OOMSCOPE_VM_SCENARIOS").unwrap_or_default();
     names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
-}
-
-fn results(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/vm/results").join(name)
 }

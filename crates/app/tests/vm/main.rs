@@ -7,6 +7,7 @@
 //! some of them. Results stay in `target/vm/results`; `OOMSCOPE_VM_AGAIN=1` compares them again without a boot.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic, also in its helpers")]
+#![allow(clippy::print_stderr, reason = "what is skipped is said")]
 
 mod check;
 mod machine;

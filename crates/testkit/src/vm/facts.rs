@@ -70,6 +70,8 @@ pub struct Facts {
     pub stalls: Vec<String>,
     /// Runs of the watcher: how each ended.
     pub watches: Vec<Fields>,
+    /// When `explain` read the log.
+    pub explained_us: Option<u64>,
     /// What went otherwise than planned: scenario and text.
     pub notes: Vec<(String, String)>,
     /// What could not be run: scenario and reason.
@@ -119,6 +121,7 @@ impl Facts {
             }),
             "stall" => self.stalls.push(text("cgroup")?),
             "watch" => self.watches.push(fields),
+            "explained" => self.explained_us = Some(number("at_us")?),
             "note" => self.notes.push((scenario, text("text")?)),
             "skip" => self.skipped.push((scenario, text("why")?)),
             "end" => self.end = Some(fields),

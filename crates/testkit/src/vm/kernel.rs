@@ -25,7 +25,8 @@ impl Kernel {
         for entry in entries {
             let dir = entry?.path();
             let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let version = name.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+            let version =
+                name.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
             if let Some(version) = version {
                 kernels.push(Self { dir, version });
             }
@@ -77,9 +78,11 @@ impl Kernel {
     }
 }
 
-/// Where `scripts/vm/kernels` puts things.
-pub(super) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/vm")
+/// `target/vm`: where `scripts/vm/kernels` puts what it fetched, and tests their results.
+#[must_use]
+pub fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).unwrap_or(package).join("target/vm")
 }
 
 /// Why no guest can be booted here; `None` where one can.

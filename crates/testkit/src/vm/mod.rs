@@ -13,4 +13,4 @@ mod kernel;
 
 pub use facts::{Expected, Facts, Fields, Spike};
 pub use guest::{Cgroups, Guest};
-pub use kernel::{Kernel, unavailable};
+pub use kernel::{Kernel, root, unavailable};

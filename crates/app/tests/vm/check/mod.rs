@@ -72,9 +72,11 @@ fn guest_itself(facts: &Facts) -> Vec<String> {
 
 /// The log alone, as `explain` read it in the guest while it was whole.
 fn explained_log(facts: &Facts, explained: &Cases) -> Vec<String> {
-    let disturbing = ["burst", "disk_full", "watcher_killed", "node_wide", "overrun"];
-    let expected = facts.expected.iter().filter(|expected| !disturbing.contains(&expected.scenario.as_str()));
-    expected.flat_map(|expected| of_one(Witness::Log, expected, explained)).collect()
+    let was_over = |expected: &&Expected| {
+        let span = facts.scenarios.get(&expected.scenario);
+        span.is_some_and(|span| facts.explained_us.is_some_and(|read| span.1 <= read))
+    };
+    facts.expected.iter().filter(was_over).flat_map(|expected| of_one(Witness::Log, expected, explained)).collect()
 }
 
 fn watched_kills(facts: &Facts, watched: &Cases, stored: &Cases) -> Vec<String> {
@@ -110,7 +112,9 @@ fn ids(cases: &[&Case]) -> String {
 /// Every case is of a kill that was expected: none of a SIGKILL from outside, of a stall, of a kill from before.
 fn nothing_invented(facts: &Facts, watched: &Cases) -> Vec<String> {
     let strangers = watched.all().filter(|case| !facts.expected.iter().any(|expected| kill::is_of(expected, case)));
-    strangers.map(|case| format!("watch: a case that nobody expected: {} ({})", case.id, case.diagnosis.summary)).collect()
+    strangers
+        .map(|case| format!("watch: a case that nobody expected: {} ({})", case.id, case.diagnosis.summary))
+        .collect()
 }
 
 /// Who read the log and who watched call the same kill by the same id.
@@ -132,8 +136,9 @@ fn notices(facts: &Facts, folder: &Path) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let said = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-    let unsaid = facts.stalls.iter().filter(|cgroup| {
-        !said.lines().any(|line| line.contains(cgroup.as_str()) && line.contains("memory.high"))
-    });
+    let unsaid = facts
+        .stalls
+        .iter()
+        .filter(|cgroup| !said.lines().any(|line| line.contains(cgroup.as_str()) && line.contains("memory.high")));
     Ok(unsaid.map(|cgroup| format!("watch did not tell that {cgroup} stalled at memory.high")).collect())
 }

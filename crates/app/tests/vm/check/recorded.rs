@@ -27,7 +27,10 @@ pub(super) fn around(fields: &Fields, case: &Case) -> Vec<String> {
     if let Some(at) = case.incident.at.boot_us
         && !(timeline.from_us <= at && timeline.from_us <= timeline.to_us)
     {
-        wrong.push(format!("the timeline ({:?} to {:?}) lies after the kill at {at:?}", timeline.from_us, timeline.to_us));
+        wrong.push(format!(
+            "the timeline ({:?} to {:?}) lies after the kill at {at:?}",
+            timeline.from_us, timeline.to_us
+        ));
     }
     // A limit of memory and swap together is met below that of memory.
     // Of a rate-limited report there is no line that names the limit's cgroup.

@@ -6,6 +6,7 @@
 #   process NAME pid= role= cgroup=      what it started
 #   fate NAME pid= code=                 137: killed by SIGKILL; 0: alive to the end
 #   expect NAME victims= killer= …       a kill that must be a case (see facts.rs for the keys)
+#   explained - at_us=                   when explain read the log: what comes later is not in it
 #   note NAME text=                      something that went otherwise than planned
 #   skip NAME why=
 #
@@ -16,10 +17,10 @@ LOAD=/load
 TAB=$(printf '\t')
 
 NODE_LOCAL='container_limit systemd_driver pod_limit group_kill tmpfs_written tmpfs_mapped forty_processes pipes slab no_killable
-	swap_limit cpuset mempolicy sysrq no_task_table three_at_once odd_names pid_namespace thread_trigger kubepods_limit
-	long_path killed_from_outside stalled_at_high spike clock_step'
+	no_killable_faults swap_limit cpuset mempolicy sysrq no_task_table three_at_once odd_names pid_namespace thread_trigger kubepods_limit
+	long_path churn killed_from_outside stalled_at_high spike clock_step'
 # These disturb the log or the watcher, so they come last.
-DISTURBING='burst disk_full watcher_killed node_wide overrun'
+DISTURBING='burst disk_full watcher_killed allocating_task node_wide overrun'
 
 fact() {
 	line=$1$TAB$S
@@ -106,7 +107,7 @@ is_dead() { [ ! -d "/proc/$1" ] || grep -q '^State:.[ZX]' "/proc/$1/status" 2>/d
 
 # Until every process that said `ready` is.
 ready() {
-	until=$(($(now_us) + 10000000))
+	until=$(($(now_us) + 30000000))
 	for file in $WAITED; do
 		while [ ! -e "$file" ]; do
 			[ "$(now_us)" -lt $until ] || { fact note text='not ready in time'; break; }
@@ -193,11 +194,6 @@ stop_watch() { # SIGNAL
 	WATCH=
 }
 
-explain_log() {
-	$LOAD --kmsg > "/out/$1.kmsg"
-	/oomscope explain -o json /dev/kmsg > "/out/$1.json" 2> "/out/$1.err"
-}
-
 all() { # NAMES (empty: every scenario)
 	start_watch
 	for name in ${1:-$NODE_LOCAL}; do
@@ -205,7 +201,9 @@ all() { # NAMES (empty: every scenario)
 	done
 	S=-
 	# While the log is still whole.
-	explain_log explain
+	fact explained at_us="$(now_us)"
+	$LOAD --kmsg > /out/explain.kmsg
+	/oomscope explain -o json /dev/kmsg > /out/explain.json 2> /out/explain.err
 	for name in ${1:-$DISTURBING}; do
 		case " $DISTURBING " in *" $name "*) run "$name" ;; esac
 	done
@@ -352,6 +350,21 @@ scenario_no_killable() {
 	go
 	sleep 2
 	rm /dev/shm/$S
+}
+
+# The same through page faults, which are tried again for ever: a report each time, dozens in a second.
+scenario_no_killable_faults() {
+	cgroupfs_pod guaranteed
+	make $C1
+	limit $C1 $((8 * MIB))
+	spawn trigger $C1 -1000 exempt anon=1000 ready go grow=64
+	expect trigger=$LAST killer=container_limit limit_cgroup=$C1 limit_bytes=$((8 * MIB)) no_killable=1
+	ready
+	go
+	sleep 0.6
+	kill -9 $LAST
+	wait $LAST
+	PIDS=
 }
 
 scenario_swap_limit() {
@@ -513,6 +526,26 @@ scenario_long_path() {
 	kill_of $LAST
 }
 
+# Containers come and go while one of them runs into its limit.
+scenario_churn() {
+	cgroupfs_pod burstable
+	make $C1
+	limit $C1 $((12 * MIB))
+	spawn victim $C1 900 steady anon=4000 ready go grow=64
+	expect victims=$LAST trigger=$LAST killer=container_limit limit_cgroup=$C1 limit_bytes=$((12 * MIB))
+	ready
+	victim=$LAST
+	index=0
+	while [ $index -lt 60 ]; do
+		index=$((index + 1))
+		mkdir $ROOT$POD/churn-$index
+		[ $index -lt 6 ] || rmdir $ROOT$POD/churn-$((index - 5))
+		[ $index != 30 ] || : > $D/go
+	done
+	died $victim
+	rmdir $ROOT$POD/churn-*
+}
+
 # 137 all the same, and no case.
 scenario_killed_from_outside() {
 	cgroupfs_pod burstable
@@ -621,6 +654,20 @@ scenario_watcher_killed() {
 			while) start_watch ;;
 		esac
 	done
+}
+
+# The machine is full, and whoever asks is killed.
+scenario_allocating_task() {
+	cgroupfs_pod burstable 1
+	allocator=$C1
+	cgroupfs_pod besteffort 2
+	make $allocator $C1
+	echo 1 > /proc/sys/vm/oom_kill_allocating_task
+	spawn bystander $C1 1000 besteffort anon=30000 ready
+	spawn victim $allocator 100 allocator anon=8000 ready go grow=256
+	expect victims=$LAST trigger=$LAST killer=node victim_cgroup=$allocator
+	kill_of $LAST
+	echo 0 > /proc/sys/vm/oom_kill_allocating_task
 }
 
 scenario_node_wide() {
