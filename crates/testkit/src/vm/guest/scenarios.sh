@@ -119,7 +119,7 @@ ready() {
 
 # Lets them go. The kernel prints at most ten reports in five seconds (mm/oom_kill.c), and most scenarios are about a report.
 go() { # [NAME]
-	sleep 0.6
+	sleep 0.4
 	: > "$D/${1:-go}"
 }
 
