@@ -38,7 +38,7 @@ use oomscope_core::recorder::{Budget, Pace, Recorder, Sample, Series};
 use oomscope_core::text::Untrusted;
 use oomscope_core::time::{BootTime, When};
 use oomscope_core::units::Limit;
-use oomscope_sources::cgroup::{AlarmKind, Alarms, Hierarchy, PeakReset};
+use oomscope_sources::cgroup::{AlarmKind, Alarms, Hierarchy, PeakReset, Version};
 use oomscope_sources::clock::since_boot;
 use oomscope_sources::host_root::HostRoot;
 use oomscope_sources::kmsg::KernelLog;
@@ -46,7 +46,7 @@ use oomscope_sources::process::Proc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cases::ThisBoot;
-use crate::cli::{Format, Printer, complain};
+use crate::cli::{Format, Printer, complain, counted};
 use crate::signals;
 use crate::store::Store;
 use cgroups::{Cgroups, Parts, Subset, Told};
@@ -221,12 +221,27 @@ impl<'a> Watcher<'a> {
         self.hear(told, now);
         let mut news = News::default();
         if let Some(log) = &mut self.log {
-            log.read(false, &mut news)?;
+            log.read_past(&mut news)?;
         }
         for event in news.events {
             self.past(event);
         }
+        self.greet();
         Ok(())
+    }
+
+    /// Says what is watched: an empty screen is otherwise hard to tell from a mistake.
+    fn greet(&self) {
+        let version = match self.cgroups.hierarchy.version() {
+            Version::V1 => "v1",
+            Version::V2 => "v2",
+        };
+        let count = counted(self.cgroups.known.len() as u64, "memory cgroup");
+        let log = if self.log.is_some() { " and the kernel's log" } else { "" };
+        complain(&format!("watching {count} (cgroup {version}){log}"));
+        for gap in &self.gaps {
+            complain(&format!("not known: {}: {}", gap.wanted, gap.why));
+        }
     }
 
     /// Waits for the next thing to happen, and deals with all that has.
@@ -300,10 +315,11 @@ impl<'a> Watcher<'a> {
         while let Ok(seen) = self.seen.try_recv() {
             match seen {
                 Seen::Gap(gap) => self.gaps.push(gap),
-                Seen::Alarm { key, kind, at, snapshots } => {
+                Seen::Alarm { key, kind, at, pids, snapshots } => {
                     for snapshot in snapshots {
-                        self.snapshots.add(snapshot);
+                        self.snapshots.add(key, snapshot);
                     }
+                    self.cgroups.processes.live_in(key, &pids, at);
                     // The kernel wakes for every event; only the counters say which it was.
                     if kind != AlarmKind::Events || self.cgroups.is_worth_a_look(key, at) {
                         self.cgroups.alarm(key, since_boot(), told);
@@ -353,7 +369,7 @@ impl<'a> Watcher<'a> {
         self.boot.complete(&mut event);
         let at = self.on_recorders_clock(&event, now);
         self.node.told(event.report.victims.len());
-        self.complete_from_processes(&mut event);
+        self.find_homes(&mut event, now);
         if !self.is_wanted(&event) {
             return;
         }
@@ -372,14 +388,23 @@ impl<'a> Watcher<'a> {
         event.at.boot_us.map_or(now, |stamp| clock.to_monotonic(stamp))
     }
 
-    /// A rate-limited kill line names no cgroup: the recorder has seen where its process lived.
-    fn complete_from_processes(&self, event: &mut LogEvent) {
+    /// A rate-limited kill line names no cgroup. Where its process lived was seen before, is still to be read, or is told by the one
+    /// counter that has just risen.
+    fn find_homes(&mut self, event: &mut LogEvent, now: BootTime) {
         for victim in &mut event.report.victims {
-            let home = self.cgroups.processes.home_of(victim.pid).and_then(|key| self.cgroups.known.get(&key));
-            victim.cgroup = victim.cgroup.take().or_else(|| home.map(|watched| watched.path.clone()));
+            victim.cgroup = victim.cgroup.take().or_else(|| self.cgroups.home_of(victim.pid));
         }
-        let first = event.report.victims.first().and_then(|victim| victim.cgroup.clone());
-        event.report.victim_cgroup = event.report.victim_cgroup.take().or(first);
+        let report = &mut event.report;
+        let first = report.victims.first().and_then(|victim| victim.cgroup.clone());
+        report.victim_cgroup = report.victim_cgroup.take().or(first);
+        if report.victims.is_empty() || report.victim_cgroup.is_some() || report.limit_cgroup.is_some() {
+            return;
+        }
+        let mut told = Vec::new();
+        self.cgroups.sample_hot(now, &mut told);
+        self.hear(told, now);
+        let home = self.kills.only_one_waiting().and_then(|key| self.cgroups.known.get(&key));
+        event.report.victim_cgroup = home.map(|watched| watched.path.clone());
     }
 
     fn is_wanted(&self, event: &LogEvent) -> bool {

@@ -4,9 +4,11 @@
 
 mod demo;
 mod filters;
+mod holder;
 mod incidents;
 mod inputs;
 mod next;
 mod output;
 mod run;
 mod streams;
+mod watch;
