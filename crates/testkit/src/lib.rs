@@ -4,5 +4,6 @@ pub mod corpus;
 mod explain;
 pub mod golden;
 pub mod render;
+pub mod vm;
 
 pub use explain::{explain, explain_in_chunks};
