@@ -87,7 +87,8 @@ impl Ahead {
         for number in 0..MARKERS {
             let marker = format!("oomscope-bench {} looks at its clock, {number}", std::process::id());
             let before = since_boot();
-            kmsg.write_all(format!("<7>{marker}").as_bytes()).context("writing to the log")?;
+            // Without its newline the kernel would keep the record open for a continuation, and readers waiting.
+            kmsg.write_all(format!("<7>{marker}\n").as_bytes()).context("writing to the log")?;
             let after = since_boot();
             let stamp = stamp_of(&mut log, &marker)?;
             least = least.max(signed(before) - signed(stamp));
