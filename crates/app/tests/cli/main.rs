@@ -6,6 +6,7 @@ mod demo;
 mod filters;
 mod incidents;
 mod inputs;
+mod next;
 mod output;
 mod run;
 mod streams;

@@ -5,7 +5,7 @@
 
 use super::verdict::{self, Verdict};
 use super::{Confidence, Killer};
-use crate::evidence::Gap;
+use crate::evidence::{Gap, Scope};
 use crate::incident::Incident;
 use crate::incident::counted::{self, CountedLimit};
 
@@ -45,7 +45,8 @@ pub(super) fn check(incident: &Incident) -> Check {
         Some(Some(false)) => Check::Disagrees(said),
         _ => Check::Unknown(Gap::new(
             "whether the counters agree with the log",
-            "those of the cgroup that the log names were not read before and after the kill",
+            "those of the cgroup that the log names were not read before and after the kill, or this kernel does not count at \
+             the limit that was met",
         )),
     }
 }
@@ -96,6 +97,8 @@ fn alone(incident: &Incident, by_log: Verdict, said: CountedLimit) -> Verdict {
                 ..by_path
             }
         }
+        // The victim's line alone already tells a cgroup's kill from one of the machine.
+        CountedLimit::NoCgroup if incident.report().scope == Some(Scope::Memcg) => by_log,
         CountedLimit::NoCgroup => verdict::of_some_machine(),
         CountedLimit::Unknown(gap) => {
             Verdict { gap: by_log.gap.filter(|_| !incident.is_counted_only()).or(Some(gap)), ..by_log }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter};
 
 use crate::case::Case;
+use crate::next::Outlook;
 use crate::text::acts_on_its_surroundings;
 
 /// The case as one JSON object, without a newline in or after it.
@@ -19,6 +20,15 @@ use crate::text::acts_on_its_surroundings;
 /// Those of `serde_json`; the types of a case give it no occasion for any.
 pub fn line(case: &Case) -> Result<String, serde_json::Error> {
     to_harmless_json(case)
+}
+
+/// What `oomscope next` found, as one JSON object, without a newline in or after it.
+///
+/// # Errors
+///
+/// Those of `serde_json`; the types give it no occasion for any.
+pub fn next(outlook: &Outlook) -> Result<String, serde_json::Error> {
+    to_harmless_json(outlook)
 }
 
 /// Any value as JSON that acts on no terminal.

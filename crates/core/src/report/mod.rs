@@ -21,6 +21,7 @@ mod words;
 
 pub mod json;
 pub mod markdown;
+pub mod next;
 pub mod one_line;
 pub mod plot;
 pub mod summary;
