@@ -50,7 +50,7 @@ pub(crate) fn measure(runs: u64) -> Result<Value> {
     Ok(json!({"default": resetting, "keep_v1_peaks": keeping}))
 }
 
-/// Heights above the charge before the spike, in bytes; medians over the runs.
+/// All runs of one length.
 #[derive(Debug, Serialize)]
 struct Measured {
     length_ms: u64,
@@ -64,8 +64,8 @@ struct Run {
     /// From the first page to the last one given back.
     whole_us: u64,
     before_bytes: u64,
-    /// The kernel's.
-    truth_bytes: u64,
+    /// By how much the outer cgroup's highest charge was above its charge before. (The outer one has some charge of its own.)
+    truth_height_bytes: u64,
     /// The timeline's; `None` where there is none, or no row near the spike.
     watch_bytes: Option<u64>,
     /// Rows of the timeline in which the spike may show.
@@ -112,11 +112,11 @@ fn spike(tree: &Tree, name: &str, length_ms: u64, options: &[&str]) -> Result<Ru
     let sampler = Sampler::start(&inner);
     std::thread::sleep(REST);
 
-    let before_bytes = inner.usage()?;
     let highest = outer.highest_from_now()?;
+    let (before_bytes, outer_before) = (inner.usage()?, outer.usage()?);
     writeln!(words)?;
     let course: Course = serde_json::from_str(&answer()?)?;
-    let truth_bytes = highest.bytes()?;
+    let truth_height_bytes = highest.bytes()?.saturating_sub(outer_before);
     std::thread::sleep(REST);
     let readings = sampler.stop();
 
@@ -132,7 +132,7 @@ fn spike(tree: &Tree, name: &str, length_ms: u64, options: &[&str]) -> Result<Ru
         up_us: course.falls.0 - course.is_up.0,
         whole_us: course.is_down.0 - course.rises.0,
         before_bytes,
-        truth_bytes,
+        truth_height_bytes,
         watch_bytes: rows.iter().copied().max(),
         rows: rows.len(),
         each_second_bytes: readings
@@ -202,25 +202,37 @@ impl Measured {
 }
 
 fn print(title: &str, all: &[Measured]) {
-    let heads = ["length", "really up ms", "truth", "oomscope watch", "share", "worst share", "each 1 s", "each 15 s"];
+    let heads =
+        ["length", "in all, ms", "truth", "oomscope watch", "share", "worst share", "each 1 s", "each 15 s sees"];
     let mut table = Table::new(title, &heads);
     for measured in all {
-        let above = |run: &Run, bytes: u64| bytes.saturating_sub(run.before_bytes) as f64 / MIB as f64;
-        let cell = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
-        let share = |run: &Run| run.watch_bytes.map(|bytes| above(run, bytes) / above(run, run.truth_bytes));
-        let worst = measured.runs.iter().map(|run| share(run).unwrap_or(0.0)).min_by(f64::total_cmp);
+        let cell =
+            |of: &dyn Fn(&Run) -> Option<f64>| measured.median(of).map_or("-".into(), |value| format!("{value:.2}"));
+        let share = |run: &Run| Some(run.above(run.watch_bytes)? / mib(run.truth_height_bytes));
+        let worst = measured.runs.iter().map(|run| share(run).unwrap_or(0.0)).min_by(f64::total_cmp).unwrap_or(0.0);
         let seen = measured.median(|run| Some(run.each_15_s_share)).unwrap_or(0.0);
         table.row([
             &format!("{} ms", measured.length_ms),
-            &cell(measured.median(|run| Some(run.up_us as f64 / 1e3))),
-            &cell(measured.median(|run| Some(above(run, run.truth_bytes)))),
-            &cell(measured.median(|run| run.watch_bytes.map(|bytes| above(run, bytes)))),
-            &cell(measured.median(share)),
-            &cell(worst),
-            &cell(measured.median(|run| run.each_second_bytes.map(|bytes| above(run, bytes)))),
+            &cell(&|run| Some(run.whole_us as f64 / 1e3)),
+            &cell(&|run| Some(mib(run.truth_height_bytes))),
+            &cell(&|run| run.above(run.watch_bytes)),
+            &cell(&share),
+            &format!("{worst:.2}"),
+            &cell(&|run| run.above(run.each_second_bytes)),
             &format!("1 in {:.0}", 1.0 / seen.max(1e-9)),
         ]);
     }
     table.print();
     println!("  medians of {} runs each", all.iter().map(|measured| measured.runs.len()).max().unwrap_or(0));
+}
+
+impl Run {
+    /// The height of a spike that reaches `bytes`.
+    fn above(&self, bytes: Option<u64>) -> Option<f64> {
+        Some(mib(bytes?.saturating_sub(self.before_bytes)))
+    }
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / MIB as f64
 }
