@@ -6,7 +6,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -48,6 +48,8 @@ struct Delays {
     seen_with_report: usize,
     /// Of those: with the recorded time before.
     seen_with_timeline: usize,
+    /// Cases that name no victim: the cgroup's counter told of the kill, and nothing else.
+    cases_without_victim: usize,
     /// From the kill line's own stamp until a plain reader has the line.
     plain_ms: Option<Spread>,
     /// From the kill line's own stamp until the case is printed.
@@ -72,7 +74,7 @@ fn one_after_another(kills: u64, pause: Duration) -> Result<Delays> {
     let clock = Clock { first, last: Ahead::measure()? };
     let ours: Vec<KillLine> = lines.into_iter().filter(|line| pids.contains(&line.pid)).collect();
     ensure!(ours.len() == pids.len(), "the kernel's log told of {} of {} kills", ours.len(), pids.len());
-    delays(&ours, &cases(&told.lines)?, &clock)
+    delays(&ours, &Cases::read(&told.lines)?, &clock)
 }
 
 /// Each kill begins when its time has come, and not before the kill before is over.
@@ -102,21 +104,34 @@ struct Seen {
     has_timeline: bool,
 }
 
-fn cases(lines: &[Line]) -> Result<HashMap<u32, Seen>> {
-    let mut seen = HashMap::new();
-    for line in lines {
-        let case = line.case()?;
-        let is_there = |path: &str| case.pointer(path).is_some_and(|value| !value.is_null());
-        let seen_now = Seen {
-            at_us: line.at.0 as f64,
-            has_report: is_there("/incident/kills/0/trigger"),
-            has_timeline: is_there("/incident/timeline"),
-        };
-        for pid in victims(&case) {
-            seen.entry(pid).or_insert(seen_now);
+/// What was told of whom.
+#[derive(Debug, Default)]
+struct Cases {
+    by_victim: HashMap<u32, Seen>,
+    without_victim: HashSet<String>,
+}
+
+impl Cases {
+    fn read(lines: &[Line]) -> Result<Self> {
+        let mut cases = Self::default();
+        for line in lines {
+            let case = line.case()?;
+            let is_there = |path: &str| case.pointer(path).is_some_and(|value| !value.is_null());
+            let seen = Seen {
+                at_us: line.at.0 as f64,
+                has_report: is_there("/incident/kills/0/trigger"),
+                has_timeline: is_there("/incident/timeline"),
+            };
+            let victims = victims(&case);
+            if victims.is_empty() {
+                cases.without_victim.insert(case["id"].to_string());
+            }
+            for pid in victims {
+                cases.by_victim.entry(pid).or_insert(seen);
+            }
         }
+        Ok(cases)
     }
-    Ok(seen)
 }
 
 pub(super) fn victims(case: &Value) -> Vec<u32> {
@@ -125,10 +140,11 @@ pub(super) fn victims(case: &Value) -> Vec<u32> {
     victims.filter_map(|victim| u32::try_from(victim.get("pid")?.as_u64()?).ok()).collect()
 }
 
-fn delays(lines: &[KillLine], cases: &HashMap<u32, Seen>, clock: &Clock) -> Result<Delays> {
+fn delays(lines: &[KillLine], cases: &Cases, clock: &Clock) -> Result<Delays> {
     let stamped = |line: &KillLine| clock.monotonic_us(line.stamp);
     let (first, last) = (lines.first().context("no kills")?, lines.last().context("no kills")?);
-    let seen: Vec<(&KillLine, Seen)> = lines.iter().filter_map(|line| Some((line, *cases.get(&line.pid)?))).collect();
+    let seen: Vec<(&KillLine, Seen)> =
+        lines.iter().filter_map(|line| Some((line, *cases.by_victim.get(&line.pid)?))).collect();
     let plain_ms = Spread::of(lines.iter().map(|line| (line.read_at.0 as f64 - stamped(line)) / 1e3).collect());
     let watch_ms = Spread::of(seen.iter().map(|(line, case)| (case.at_us - stamped(line)) / 1e3).collect());
     Ok(Delays {
@@ -137,6 +153,7 @@ fn delays(lines: &[KillLine], cases: &HashMap<u32, Seen>, clock: &Clock) -> Resu
         seen: seen.len(),
         seen_with_report: seen.iter().filter(|(_, case)| case.has_report).count(),
         seen_with_timeline: seen.iter().filter(|(_, case)| case.has_timeline).count(),
+        cases_without_victim: cases.without_victim.len(),
         plain_ms,
         watch_ms,
         after_plain_ms: Spread::of(
@@ -163,8 +180,8 @@ impl Delays {
         table.print();
         let ratio = self.ratio.map_or("-".into(), |ratio| format!("{ratio:.2}"));
         println!(
-            "  ratio of medians {ratio} (budget: median 20 ms); with the kernel's report {}, with a timeline {}; clocks ± {:.3} ms",
-            self.seen_with_report, self.seen_with_timeline, self.clock_uncertainty_ms
+            "  ratio of medians {ratio} (budget: median 20 ms); with the kernel's report {}, with a timeline {}, cases without a victim {}; clocks ± {:.3} ms",
+            self.seen_with_report, self.seen_with_timeline, self.cases_without_victim, self.clock_uncertainty_ms
         );
     }
 }
