@@ -15,6 +15,7 @@ pub mod diagnosis;
 pub mod evidence;
 pub mod formats;
 pub mod incident;
+pub mod inspect;
 pub mod recorder;
 pub mod report;
 pub mod text;

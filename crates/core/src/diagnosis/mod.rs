@@ -18,7 +18,7 @@ mod summary;
 mod verdict;
 mod words;
 
-pub use memory::{MemoryPart, MemoryUse};
+pub use memory::{Counted, MemoryPart, MemoryUse};
 pub use ranking::{Choice, Ranked, Ranking};
 
 use serde::{Deserialize, Serialize};

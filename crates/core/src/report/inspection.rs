@@ -1,0 +1,327 @@
+//! An inspection for a person at a terminal: whose it is, how far it is from which limit, what fills it, who holds that.
+
+mod diff;
+mod names;
+
+pub use diff::render as render_diff;
+
+use super::TextOptions;
+use super::memory;
+use super::page::Page;
+use super::style::Role;
+use super::table::{self, Row, Shrink, left, right};
+use super::words;
+use crate::evidence::{Counters, Events, Gap};
+use crate::inspect::{InspectedProcess, Inspection, Level, MappingTotal, Stall};
+use crate::text::{Untrusted, name_in_text};
+use crate::units::{Bytes, Limit};
+
+/// Gaps shown.
+const GAPS: usize = 12;
+
+/// The inspection, with at most `count` processes and as many mappings. Ends with a newline.
+#[must_use]
+pub fn render(inspection: &Inspection, count: usize, options: &TextOptions) -> String {
+    let mut page = Page::new(options);
+    title(&mut page, inspection);
+    names::write(&mut page, &inspection.target);
+    when(&mut page, inspection);
+    levels(&mut page, inspection);
+    memory_section(&mut page, inspection);
+    processes(&mut page, inspection, count);
+    mappings(&mut page, inspection, count);
+    open_files(&mut page, inspection);
+    gaps(&mut page, &inspection.gaps);
+    page.finish()
+}
+
+/// How much, and how far from the nearest limit: the answer in one line.
+fn title(page: &mut Page, inspection: &Inspection) {
+    let who = names::title(&inspection.target);
+    let used = inspection.levels.first().and_then(|level| level.usage_bytes);
+    let used = used.map_or_else(|| "memory not known".to_owned(), |bytes| format!("{bytes} in use"));
+    let line = page.text(&format!("{who}: {used}"));
+    for line in super::layout::wrap(&line, page.width()) {
+        let line = page.paint(Role::Strong, &line);
+        page.raw(&line);
+    }
+    let tightest = inspection.tightest().and_then(|level| Some((level, level.headroom_bytes?)));
+    let text = match tightest {
+        Some((level, room)) => {
+            let limit = level.limits.max_bytes.map_or_else(String::new, |limit| limit.to_string());
+            let whose = if Some(level) == inspection.levels.first() {
+                "its own limit".to_owned()
+            } else {
+                format!("the limit of {}", names::level(&level.cgroup))
+            };
+            format!("{room} are left until {whose} of {limit} is met{}.", can_be_freed(inspection))
+        }
+        None => "No limit is set here or above it: only the machine's memory ends its growth.".to_owned(),
+    };
+    page.paragraph(Role::Plain, 0, &text);
+}
+
+fn can_be_freed(inspection: &Inspection) -> String {
+    match inspection.reclaimable() {
+        Some((free, _)) if free.0 > 0 => format!("; {free} more the kernel can take back from the target"),
+        _ => String::new(),
+    }
+}
+
+fn when(page: &mut Page, inspection: &Inspection) {
+    let host = inspection.host.as_ref().map(|host| format!("host {}", name_in_text(host.as_bytes())));
+    let facts: Vec<String> = [words::wall(&inspection.at), host].into_iter().flatten().collect();
+    page.facts("seen", Role::Plain, &facts);
+}
+
+fn levels(page: &mut Page, inspection: &Inspection) {
+    if inspection.levels.is_empty() {
+        return;
+    }
+    page.heading("LIMITS IN FORCE", "from the target up; the least headroom marked");
+    let columns = [
+        left("", 0),
+        left("cgroup", 0).shrinking(Shrink::Middle, 16),
+        right("used", 0),
+        right("limit", 0),
+        right("headroom", 1),
+        right("peak", 2),
+        right("limit hits", 3),
+        right("ooms", 5),
+        right("killed", 4),
+    ];
+    let tightest = inspection.tightest();
+    let row = |level: &Level| {
+        let is_tightest = tightest == Some(level);
+        let events = own_events(&level.counters);
+        Row {
+            role: if is_tightest { Role::Strong } else { Role::Plain },
+            cells: vec![
+                if is_tightest { page.glyphs.bullet.to_owned() } else { String::new() },
+                names::level(&level.cgroup),
+                words::size(level.usage_bytes),
+                level.limits.max_bytes.map_or_else(String::new, short_limit),
+                words::size(level.headroom_bytes),
+                words::size(level.peak_bytes),
+                count_cell(events.max.or(level.counters.failcnt)),
+                count_cell(events.oom),
+                count_cell(events.oom_kill),
+            ],
+        }
+    };
+    let rows: Vec<Row> = inspection.levels.iter().map(row).collect();
+    table::write(page, &columns, &rows);
+    for level in &inspection.levels {
+        let other = other_limits(level);
+        if !other.is_empty() {
+            page.paragraph(Role::Dim, 0, &format!("{}: {}", names::level(&level.cgroup), other.join(", ")));
+        }
+    }
+}
+
+/// A cgroup's own where the kernel tells them apart.
+fn own_events(counters: &Counters) -> Events {
+    counters.local.or(counters.hierarchical).unwrap_or_default()
+}
+
+fn short_limit(limit: Limit) -> String {
+    limit.bytes().map_or_else(|| "none".to_owned(), |bytes| bytes.to_string())
+}
+
+fn count_cell(count: Option<u64>) -> String {
+    count.map_or_else(String::new, |count| words::grouped(i128::from(count)))
+}
+
+/// Everything besides the maximum that is set to something else than the kernel's default.
+fn other_limits(level: &Level) -> Vec<String> {
+    let limits = &level.limits;
+    let at = |limit: Option<Limit>, name: &str| limit.and_then(Limit::bytes).map(|bytes| format!("{name} {bytes}"));
+    let protects = |limit: Option<Limit>, name: &str| match limit {
+        Some(Limit::At(Bytes(0))) | None => None,
+        Some(Limit::At(bytes)) => Some(format!("{name} {bytes}")),
+        // v1's soft limit is unlimited unless set; v2 protects everything with "max".
+        Some(Limit::Unlimited) => limits.min_bytes.is_some().then(|| format!("{name} max")),
+    };
+    let swap = match limits.swap_max_bytes {
+        Some(Limit::At(Bytes(0))) => Some("no swap".to_owned()),
+        other => at(other, "swap at most"),
+    };
+    let events = own_events(&level.counters);
+    let told = |count: Option<u64>, text: &str| count.filter(|n| *n > 0).map(|n| format!("{n} {text}"));
+    [
+        at(limits.high_bytes, "throttled from"),
+        protects(limits.low_bytes, "low"),
+        protects(limits.min_bytes, "min"),
+        swap,
+        at(limits.memory_swap_max_bytes, "memory and swap together at most"),
+        limits.oom_group.filter(|on| *on).map(|_| "an OOM kill takes the whole group".to_owned()),
+        limits.oom_kill_disable.filter(|on| *on).map(|_| "the OOM killer is disabled: processes hang".to_owned()),
+        told(events.high, "times throttled"),
+        told(events.low, "times reclaimed below its protection"),
+        told(level.counters.memory_swap_failcnt, "times at the limit of memory and swap"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn memory_section(page: &mut Page, inspection: &Inspection) {
+    let Some(memory_use) = &inspection.memory else { return };
+    let note = if inspection.target.pid.is_some() { "of its whole cgroup" } else { "" };
+    page.heading("WHERE THE MEMORY IS", note);
+    memory::bar(page, memory_use);
+    if let Some((free, held)) = inspection.reclaimable() {
+        page.paragraph(Role::Plain, 0, &format!("{held} cannot be taken back without swap, {free} can."));
+    }
+    if let Some(bytes) = inspection.unmapped_shmem().filter(|bytes| bytes.0 >= 1 << 20) {
+        let text = format!(
+            "At least {bytes} of tmpfs and shared memory are mapped by no process here: files in /dev/shm, in a memory-backed \
+             volume, or memfds."
+        );
+        page.paragraph(Role::Strong, 0, &text);
+    }
+    if let Some(swap) = inspection.swap_bytes.filter(|bytes| bytes.0 > 0) {
+        page.paragraph(Role::Plain, 0, &format!("{swap} are swapped out."));
+    }
+    let stalls = inspection.pressure.unwrap_or_default();
+    let line = |what: &str, stall: Stall| {
+        format!(
+            "{what}: {} % of the last 10 s, {} % of the last minute, {} % of the last 5",
+            stall.avg10_percent, stall.avg60_percent, stall.avg300_percent
+        )
+    };
+    let stalled = |stall: &Stall| stall.total_us > 0;
+    for (what, stall) in [("Some task waited for memory", stalls.some), ("Every task did", stalls.full)] {
+        if let Some(stall) = stall.filter(stalled) {
+            page.paragraph(Role::Plain, 0, &line(what, stall));
+        }
+    }
+    if stalls.some.is_some_and(|stall| !stalled(&stall)) {
+        page.paragraph(Role::Dim, 0, "No task has ever waited for memory.");
+    }
+}
+
+fn processes(page: &mut Page, inspection: &Inspection, count: usize) {
+    if inspection.processes.is_empty() {
+        return;
+    }
+    let n = inspection.processes.len();
+    let total = inspection.processes.iter().try_fold(0u64, |sum, p| Some(sum.saturating_add(p.snapshot.pss_bytes?.0)));
+    let note = match total {
+        Some(bytes) if n > 1 => format!("{n}, {} together by PSS", Bytes(bytes)),
+        _ => String::new(),
+    };
+    page.heading("PROCESSES", &note);
+    let columns = [
+        left("name", 0).shrinking(Shrink::End, 12),
+        right("pid", 0),
+        right("PSS", 0),
+        right("anon", 1),
+        right("file", 3),
+        right("shared", 2),
+        right("swap", 2),
+        right("threads", 6),
+        right("files", 5),
+        right("adj", 4),
+        left("command", 7).shrinking(Shrink::End, 12),
+    ];
+    let is_swapping = inspection.processes.iter().any(|p| p.snapshot.process.swap_bytes.is_some_and(|b| b.0 > 0));
+    let rows: Vec<Row> = inspection.processes.iter().take(count).map(|p| process_row(p, is_swapping)).collect();
+    table::write(page, &columns, &rows);
+    more(page, n, rows.len(), "process", "processes");
+}
+
+fn process_row(inspected: &InspectedProcess, is_swapping: bool) -> Row {
+    let process = &inspected.snapshot.process;
+    Row::plain(vec![
+        words::name(&process.comm),
+        process.pid.to_string(),
+        words::size(inspected.snapshot.pss_bytes),
+        words::size(process.anon_bytes),
+        words::size(process.file_bytes),
+        words::size(process.shmem_bytes),
+        words::size(process.swap_bytes.filter(|_| is_swapping)),
+        process.threads.map_or_else(String::new, |n| n.to_string()),
+        count_cell(inspected.fd_count()),
+        words::adj(process.oom_score_adj),
+        process.cmdline.as_ref().map_or_else(String::new, ToString::to_string),
+    ])
+}
+
+fn mappings(page: &mut Page, inspection: &Inspection, count: usize) {
+    let Some(mappings) = inspection.mappings.as_ref().filter(|mappings| !mappings.is_empty()) else { return };
+    let several = inspection.processes.len() > 1;
+    let resident_known = mappings.iter().any(|m| m.share().is_some());
+    let note = match (resident_known, several) {
+        (true, true) => "of all processes, those of one name added up",
+        (true, false) => "those of one name added up",
+        (false, _) => "by address space: what is resident was not read",
+    };
+    page.heading("LARGEST MAPPINGS", note);
+    let columns = [
+        left("mapping", 0).shrinking(Shrink::Middle, 16),
+        right("PSS", 0),
+        right("resident", 1),
+        right("anon", 3),
+        right("swap", 2),
+        right("size", 4),
+        right("mappings", 6),
+        right("processes", 5),
+    ];
+    let has = |of: fn(&MappingTotal) -> Option<Bytes>| mappings.iter().any(|m| of(m).is_some_and(|b| b.0 > 0));
+    let is_swapping = has(|m| m.mapping.swap_bytes);
+    let is_held = |m: &&MappingTotal| m.share().is_none_or(|share| share.0 > 0);
+    let row = |m: &MappingTotal| {
+        Row::plain(vec![
+            m.mapping.name.to_string(),
+            words::size(m.mapping.pss_bytes),
+            words::size(m.mapping.rss_bytes),
+            words::size(m.mapping.anon_bytes),
+            words::size(m.mapping.swap_bytes.filter(|_| is_swapping)),
+            m.mapping.size_bytes.to_string(),
+            m.mapping.count.to_string(),
+            if several { m.processes.to_string() } else { String::new() },
+        ])
+    };
+    let held = mappings.iter().filter(is_held).count();
+    let rows: Vec<Row> = mappings.iter().filter(is_held).take(count).map(row).collect();
+    table::write(page, &columns, &rows);
+    more(page, held, rows.len(), "name", "names");
+}
+
+fn open_files(page: &mut Page, inspection: &Inspection) {
+    let Some(fds) = inspection.fds.as_ref().filter(|fds| !fds.is_empty()) else { return };
+    let total = fds.values().fold(0u64, |sum, n| sum.saturating_add(*n));
+    page.heading("OPEN FILES", &words::grouped(i128::from(total)));
+    let kinds: Vec<String> =
+        fds.iter().map(|(kind, n)| format!("{} {}", names::fd_kind(kind), words::grouped(i128::from(*n)))).collect();
+    for line in super::layout::flow(&kinds, &format!(" {} ", page.glyphs.dot), page.inner_width()) {
+        let line = page.text(&line);
+        page.line(&line);
+    }
+}
+
+pub(super) fn more(page: &mut Page, all: usize, shown: usize, one: &str, many: &str) {
+    if all > shown {
+        let rest = words::count(all - shown, one, many);
+        page.paragraph(Role::Dim, 0, &format!("and {rest} more (--count)"));
+    }
+}
+
+pub(super) fn gaps(page: &mut Page, gaps: &[Gap]) {
+    if gaps.is_empty() {
+        return;
+    }
+    page.heading("WHAT IS NOT KNOWN, AND WHY", "");
+    for gap in gaps.iter().take(GAPS) {
+        page.hanging(Role::Gap, page.glyphs.bullet, 2, &format!("{}: {}", gap.wanted, gap.why));
+    }
+    if gaps.len() > GAPS {
+        page.paragraph(Role::Dim, 2, &format!("and {} more, in the JSON", gaps.len() - GAPS));
+    }
+}
+
+/// A cgroup path may be any bytes.
+pub(super) fn path(path: &Untrusted) -> String {
+    path.to_string()
+}
