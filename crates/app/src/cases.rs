@@ -1,11 +1,13 @@
 //! From an event in a log to a case: the same few steps for every driver.
 
+use jiff::Timestamp;
 use oomscope_core::case::Case;
-use oomscope_core::diagnosis::diagnose;
+use oomscope_core::diagnosis::{RULESET, diagnose};
 use oomscope_core::evidence::Gap;
 use oomscope_core::formats::klog::LogEvent;
 use oomscope_core::incident::Incident;
 use oomscope_core::incident::history::History;
+use oomscope_core::time::BootTime;
 use oomscope_sources::clock::{self, BootAnchor};
 use oomscope_sources::host_root::HostRoot;
 
@@ -32,6 +34,22 @@ impl ThisBoot {
     pub(crate) fn ask() -> Self {
         Self { id: clock::boot_id(&HostRoot::default()).ok(), anchor: BootAnchor::now() }
     }
+
+    /// Names the boot of an event of this machine's own log, and its time on the wall.
+    pub(crate) fn complete(&self, event: &mut LogEvent) {
+        event.boot_id = event.boot_id.take().or_else(|| self.id.clone());
+        event.at.wall = event.at.wall.or_else(|| event.at.boot_us.and_then(|at| self.wall_of(at)));
+    }
+
+    /// Its id, where the machine tells it.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// A printk time on the wall clock.
+    pub(crate) fn wall_of(&self, at: BootTime) -> Option<Timestamp> {
+        self.anchor.as_ref()?.wall_of(at)
+    }
 }
 
 /// Turns events into cases, with a memory of the events before.
@@ -44,14 +62,28 @@ impl CaseMaker {
     /// Explains one event.
     pub(crate) fn case(&mut self, mut event: LogEvent, origin: &LogOrigin) -> Case {
         if let Some(boot) = &origin.this_boot {
-            event.boot_id = event.boot_id.or_else(|| boot.id.clone());
-            let at = event.at.boot_us;
-            event.at.wall = event.at.wall.or_else(|| at.and_then(|at| boot.anchor.as_ref()?.wall_of(at)));
+            boot.complete(&mut event);
         }
         let mut incident = Incident::from_log(event, origin.file.as_deref());
         incident.gaps.extend(origin.gap.clone());
-        incident.recurrence = self.history.observe(&incident);
-        let diagnosis = diagnose(&incident);
-        Case::new(incident, diagnosis)
+        self.explain(incident)
     }
+
+    /// Explains an incident, and remembers it for those that follow.
+    pub(crate) fn explain(&mut self, mut incident: Incident) -> Case {
+        incident.recurrence = self.history.observe(&incident);
+        diagnosed(incident)
+    }
+}
+
+/// The case of an incident whose history is known.
+pub(crate) fn diagnosed(incident: Incident) -> Case {
+    let diagnosis = diagnose(&incident);
+    Case::new(incident, diagnosis)
+}
+
+/// What the present rules say of a case that was kept. Its id and revision stay: nothing new is known.
+pub(crate) fn diagnosed_again(case: Case) -> Case {
+    let diagnosis = diagnose(&case.incident);
+    Case { ruleset: RULESET.to_owned(), diagnosis, ..case }
 }

@@ -4,6 +4,8 @@ mod cases;
 mod cli;
 mod progress;
 mod signals;
+mod store;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -15,6 +17,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.verb {
         Verb::Explain(args) => cli::explain::run(&args),
+        Verb::Watch(args) => cli::watch::run(args),
+        Verb::Incidents(args) => cli::incidents::run(&args),
+        Verb::Show(args) => cli::show::run(&args),
+        Verb::Export(args) => cli::export::run(&args),
         Verb::Demo(args) => cli::demo::run(&args),
         Verb::Rules => cli::rules::run(),
         Verb::Completions { shell } => cli::completions(shell),

@@ -37,3 +37,17 @@ impl When {
         self.boot_us.is_none() && self.wall.is_none() && self.wall_local.is_none()
     }
 }
+
+/// Two units of a length of time given in microseconds: `3 min 20 s`, `2 d 4 h`, `14 ms`.
+#[must_use]
+pub fn duration(us: u64) -> String {
+    let s = us / 1_000_000;
+    match s {
+        0 => format!("{} ms", us / 1000),
+        1..10 => format!("{}.{} s", s, us / 100_000 % 10),
+        10..60 => format!("{s} s"),
+        60..3600 => format!("{} min {} s", s / 60, s % 60),
+        3600..86_400 => format!("{} h {} min", s / 3600, s / 60 % 60),
+        _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
+    }
+}

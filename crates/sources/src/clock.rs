@@ -85,6 +85,54 @@ impl BootAnchor {
     }
 }
 
+/// `CLOCK_MONOTONIC` now: microseconds since boot, without sleep.
+#[must_use]
+pub fn since_boot() -> BootTime {
+    BootTime(u64::try_from(read(ClockId::Monotonic).as_micros()).unwrap_or(0))
+}
+
+/// Ties printk's stamps to `CLOCK_MONOTONIC`, from records that are read as they come.
+///
+/// A record is read a little after it was stamped, never before: of many, the one with the smallest difference was read most
+/// promptly, and its difference is the best estimate of how far the two clocks are apart. The clocks drift (see the module's
+/// head), so an estimate is given up for the next after [`PrintkClock::KEPT_US`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PrintkClock {
+    /// `CLOCK_MONOTONIC` less printk's clock, in microseconds, and when that was seen.
+    ahead: Option<(i64, BootTime)>,
+}
+
+impl PrintkClock {
+    /// How long an estimate is good: at 500 ppm the clocks drift 0.3 s in this time.
+    const KEPT_US: u64 = 600_000_000;
+
+    /// A record that printk stamped `stamp` was read at `now`, without having waited for its reader.
+    pub fn observe(&mut self, stamp: BootTime, now: BootTime) {
+        let ahead = signed(now).saturating_sub(signed(stamp));
+        let is_better =
+            self.ahead.is_none_or(|(known, since)| ahead < known || now.0.saturating_sub(since.0) > Self::KEPT_US);
+        if is_better {
+            self.ahead = Some((ahead, now));
+        }
+    }
+
+    /// A printk stamp as `CLOCK_MONOTONIC`. Without any record read yet the clocks are taken to agree.
+    #[must_use]
+    pub fn to_monotonic(&self, stamp: BootTime) -> BootTime {
+        BootTime(stamp.0.saturating_add_signed(self.ahead_us()))
+    }
+
+    /// By how many microseconds `CLOCK_MONOTONIC` is ahead of printk's clock; negative where it is behind.
+    #[must_use]
+    pub fn ahead_us(&self) -> i64 {
+        self.ahead.map_or(0, |(ahead, _)| ahead)
+    }
+}
+
+fn signed(time: BootTime) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
 fn read(clock: ClockId) -> SignedDuration {
     let time = clock_gettime(clock);
     SignedDuration::new(time.tv_sec, i32::try_from(time.tv_nsec).unwrap_or(0))
@@ -118,5 +166,21 @@ mod tests {
         let five_seconds = anchor.wall_of(BootTime(5_000_000)).unwrap();
         assert_eq!(five_seconds.duration_since(anchor.zero), SignedDuration::from_secs(5));
         assert_eq!(anchor.wall_of(BootTime(u64::MAX)), None);
+    }
+
+    /// The record that was read most promptly ties the clocks, until that is long ago.
+    #[test]
+    fn the_most_prompt_reader_knows_best() {
+        let mut clock = PrintkClock::default();
+        assert_eq!(clock.to_monotonic(BootTime(5)), BootTime(5));
+        clock.observe(BootTime(1_000), BootTime(51_000));
+        clock.observe(BootTime(2_000), BootTime(22_000));
+        clock.observe(BootTime(3_000), BootTime(63_000));
+        assert_eq!(clock.to_monotonic(BootTime(4_000)), BootTime(24_000));
+        let later = PrintkClock::KEPT_US + 30_000;
+        clock.observe(BootTime(later), BootTime(later + 40_000));
+        assert_eq!(clock.ahead_us(), 40_000);
+        clock.observe(BootTime(later), BootTime(later - 7));
+        assert_eq!((clock.ahead_us(), clock.to_monotonic(BootTime(10))), (-7, BootTime(3)));
     }
 }

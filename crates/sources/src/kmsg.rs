@@ -13,6 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use oomscope_core::time::BootTime;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -262,7 +263,17 @@ impl<D: Device> Records<D> {
 
 /// The second field of `prio,seq,usec,flags;…`.
 fn sequence_number(record: &[u8]) -> Option<u64> {
-    let field = record.split(|b| *b == b',').nth(1)?;
+    number(record, 1)
+}
+
+/// When printk stamped a record: the third field.
+#[must_use]
+pub fn stamp(record: &[u8]) -> Option<BootTime> {
+    number(record, 2).map(BootTime)
+}
+
+fn number(record: &[u8], field: usize) -> Option<u64> {
+    let field = record.split(|b| matches!(b, b',' | b';')).nth(field)?;
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 

@@ -5,3 +5,5 @@ pub mod clock;
 pub mod host_root;
 pub mod kmsg;
 pub mod log_file;
+pub mod node;
+pub mod process;

@@ -1,9 +1,11 @@
 //! `oomscope demo`: a real OOM kill, explained.
 //!
-//! A scratch cgroup of 50 MiB, this program itself as the process that outgrows it, and the kernel's own log to tell of it.
+//! A scratch cgroup of 50 MiB, this program itself as the process that outgrows it, and the watcher that records it, from the first
+//! quiet seconds over a spike that no dashboard would show to the kill.
 //! Where that may not be done (no root, no memory controller, no access to the log) it says so, and explains a recorded
 //! kill instead.
 
+use std::cell::RefCell;
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
@@ -11,16 +13,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use oomscope_core::case::Case;
-use oomscope_core::formats::klog::{LogEvent, Scanner};
+use oomscope_core::formats::klog::Scanner;
+use oomscope_core::incident::Incident;
+use oomscope_core::notice::Severity;
 use oomscope_core::units::Bytes;
 use oomscope_sources::cgroup::Scratch;
 use oomscope_sources::host_root::HostRoot;
-use oomscope_sources::kmsg::{KernelLog, Next};
+use oomscope_sources::kmsg::KernelLog;
 
 use super::output::Printer;
 use super::{Colour, Format, Outcome, When, complain, in_words};
-use crate::cases::{CaseMaker, LogOrigin, ThisBoot};
+use crate::cases::{CaseMaker, LogOrigin};
 use crate::signals;
+use crate::watch::{Config, Message, Sink, Watcher};
 
 /// What the scratch cgroup may use.
 const LIMIT: Bytes = Bytes(50 << 20);
@@ -31,13 +36,19 @@ const APPETITE: Bytes = Bytes(100 << 20);
 /// How long the kernel's report is waited for: a kill takes milliseconds, a slow console seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The kernel prints a report within milliseconds; after a pause of this length it has ended.
-const QUIET_MS: u64 = 100;
-const QUIET: Duration = Duration::from_millis(QUIET_MS);
+/// More is known of a kill within this time.
+const SETTLES: Duration = Duration::from_millis(1200);
 
-/// Pages are touched in steps of this, with [`PAUSE`] between, so that the growth can be watched.
+/// Pages are touched in steps of this, with a pause between, so that the growth can be watched.
 const STEP: usize = 1 << 20;
-const PAUSE: Duration = Duration::from_millis(10);
+const SLOWLY: Duration = Duration::from_millis(40);
+const QUICKLY: Duration = Duration::from_millis(5);
+
+/// What the hog ordinarily holds, what it rises to without being killed, and how long each lasts.
+const BASE: usize = 18 << 20;
+const SPIKE: usize = 44 << 20;
+const REST: Duration = Duration::from_millis(2500);
+const MOMENT: Duration = Duration::from_millis(60);
 
 /// What the hog waits for: it must be in its cgroup before it grows.
 const GO: &str = "go\n";
@@ -53,8 +64,8 @@ Exit codes:
 
 /// Cause a real OOM kill in a scratch cgroup of this machine, and explain it
 ///
-/// As root: makes a cgroup limited to 50 MiB, runs itself in it until it has used 100 MiB, follows the kernel log, prints the
-/// case, and removes the cgroup. Nothing else on the machine is touched. Where that is not possible it says why and
+/// As root: makes a cgroup limited to 50 MiB, runs itself in it until it is killed, records the seconds before (as `oomscope watch`
+/// does), prints the case, and removes the cgroup. Nothing else on the machine is touched. Where that is not possible it says why and
 /// explains a recorded kill.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -109,13 +120,35 @@ pub(crate) fn hog(bytes: u64) -> anyhow::Result<Outcome> {
         bail!("this is what `oomscope demo` runs in its scratch cgroup; it does not run by itself");
     }
     let bytes = usize::try_from(bytes).context("more than this machine can address")?;
-    let mut held: Vec<Vec<u8>> = Vec::new();
-    while held.len() * STEP < bytes {
-        // Not zero: zeroed memory would not be touched.
-        held.push(std::hint::black_box(vec![0xA5; STEP]));
-        std::thread::sleep(PAUSE);
-    }
+    let mut held = Held::default();
+    held.grow_to(BASE, SLOWLY);
+    std::thread::sleep(REST);
+    // The spike that no dashboard sees: almost the limit, for a moment.
+    held.grow_to(SPIKE, QUICKLY);
+    std::thread::sleep(MOMENT);
+    held.shrink_to(BASE);
+    std::thread::sleep(REST);
+    held.grow_to(bytes, QUICKLY);
     bail!("{} allocated and not killed: the limit is not in force", Bytes(bytes as u64))
+}
+
+/// Memory in use.
+#[derive(Debug, Default)]
+struct Held(Vec<Vec<u8>>);
+
+impl Held {
+    fn grow_to(&mut self, bytes: usize, pause: Duration) {
+        while self.0.len() * STEP < bytes {
+            // Not zero: zeroed memory would not be touched.
+            self.0.push(std::hint::black_box(vec![0xA5; STEP]));
+            std::thread::sleep(pause);
+        }
+    }
+
+    /// Blocks of this size go back to the kernel at once.
+    fn shrink_to(&mut self, bytes: usize) {
+        self.0.truncate(bytes / STEP);
+    }
 }
 
 fn recorded_case() -> anyhow::Result<Case> {
@@ -130,61 +163,68 @@ fn recorded_case() -> anyhow::Result<Case> {
 
 fn real_case(signals: &signals::Held) -> anyhow::Result<Case> {
     let root = HostRoot::default();
-    let mut log = KernelLog::open(&root)?;
+    // Asked for before anything is made: without the kernel's account there is nothing to explain.
+    drop(KernelLog::open(&root)?);
     let scratch = Scratch::create(&root, LIMIT)?;
-    log.skip_to_end()?;
     say(&format!("made the cgroup {} with a limit of {LIMIT}", scratch.kernel_path().display()));
-    let killed = kill_in(&scratch, &mut log, signals);
+    let incident = record_kill_in(&scratch, signals);
     let folder = scratch.folder().to_owned();
     if let Err(error) = scratch.remove() {
         complain(&format!("{} is left behind: {}", folder.display(), in_words(&error.into())));
     }
-    let event = killed?;
-    let origin = LogOrigin { this_boot: Some(ThisBoot::ask()), ..LogOrigin::default() };
-    Ok(CaseMaker::default().case(event, &origin))
+    Ok(CaseMaker::default().explain(incident?))
 }
 
-/// Lets the hog grow in the cgroup until the kernel tells of its death. It is gone afterwards, whatever happened.
-fn kill_in(scratch: &Scratch, log: &mut KernelLog, signals: &signals::Held) -> anyhow::Result<LogEvent> {
+/// Records the cgroup while the hog lives and dies in it. The hog is gone afterwards, whatever happened.
+fn record_kill_in(scratch: &Scratch, signals: &signals::Held) -> anyhow::Result<Incident> {
+    let told = Heard::default();
+    let mut watcher = Watcher::start(Config::of_cgroup(scratch.folder()), &told)?;
     let mut hog = Hog::start(scratch)?;
-    say(&format!("started pid {} in it, which wants {APPETITE}; waiting for the kernel…", hog.pid()));
-    let event = follow(log, hog.pid(), signals)?;
+    say(&format!("started pid {} in it; recording, and waiting for the kernel…", hog.pid()));
+    let deadline = Instant::now() + PATIENCE;
+    let mut settled = None;
+    while settled.is_none_or(|at| Instant::now() < at) {
+        if signals.caught().is_some() {
+            bail!("interrupted");
+        }
+        if Instant::now() > deadline {
+            bail!("no kill of pid {} was seen within {} s", hog.pid(), PATIENCE.as_secs());
+        }
+        watcher.turn()?;
+        // What is seen within a second of the kill makes it a better case.
+        if settled.is_none() && told.kill_of(hog.pid()).is_some() {
+            settled = Some(Instant::now() + SETTLES);
+        }
+    }
     hog.must_have_been_killed()?;
-    Ok(event)
+    told.kill_of(hog.pid()).context("the kill that was just seen")
+}
+
+/// What the watcher told.
+#[derive(Debug, Default)]
+struct Heard(RefCell<Vec<Incident>>);
+
+impl Heard {
+    /// As it was told last.
+    fn kill_of(&self, pid: u32) -> Option<Incident> {
+        let is_victim = |incident: &&Incident| incident.report().victims.iter().any(|victim| victim.pid == pid);
+        self.0.borrow().iter().rev().find(is_victim).cloned()
+    }
+}
+
+impl Sink for Heard {
+    fn send(&self, message: Message) {
+        match message {
+            Message::Incident { incident, past: false, .. } => self.0.borrow_mut().push(*incident),
+            Message::Notice(notice) if notice.severity() > Severity::Info => say(&notice.to_string()),
+            Message::Incident { .. } | Message::Notice(_) => {}
+        }
+    }
 }
 
 /// Progress, on standard error.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "oomscope: {text}");
-}
-
-/// Reads the kernel log until it tells of the death of `pid`, or a signal asks to end.
-fn follow(log: &mut KernelLog, pid: u32, signals: &signals::Held) -> anyhow::Result<LogEvent> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut scanner = Scanner::new();
-    let mut events = Vec::new();
-    while Instant::now() < deadline {
-        if signals.caught().is_some() {
-            bail!("interrupted");
-        }
-        let ended = match log.next()? {
-            Next::Record(record) => {
-                scanner.push(record, &mut |event| events.push(event));
-                false
-            }
-            Next::Lost(_) => false,
-            Next::End => true,
-        };
-        if ended && !log.wait(QUIET)? {
-            // Nothing more for the moment: what is complete by now is complete.
-            scanner.idle(QUIET_MS, &mut |event| events.push(event));
-        }
-        if let Some(event) = events.drain(..).find(|event| event.report.victims.iter().any(|victim| victim.pid == pid))
-        {
-            return Ok(event);
-        }
-    }
-    bail!("the kernel log told of no kill of pid {pid} within {} s", PATIENCE.as_secs())
 }
 
 /// The process in the cgroup; ended when this is dropped.

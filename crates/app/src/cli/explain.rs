@@ -116,7 +116,7 @@ fn conclude(shown: &Shown, pipeline: &Pipeline, failed: bool) -> Outcome {
     if pipeline.duplicates() > 0 {
         complain(&format!("left out {} that an earlier file had too", counted(pipeline.duplicates(), "event")));
     }
-    match (failed, shown.printer.printed(), shown.found) {
+    match (failed || pipeline.unreadable_cases() > 0, shown.printer.printed(), shown.found) {
         (true, ..) => Outcome::CannotRead,
         (false, 0, 0) => {
             complain(&format!("no OOM event found: {}", pipeline.what_was_read()));

@@ -31,6 +31,11 @@ impl Since {
         Ok(Self { at: from.timestamp(), local: from.datetime() })
     }
 
+    /// For what knows its time in UTC.
+    pub(crate) const fn instant(self) -> Timestamp {
+        self.at
+    }
+
     /// For the command line.
     pub(crate) fn parse_now(text: &str) -> Result<Self, String> {
         let now = Timestamp::now().to_zoned(TimeZone::system());

@@ -2,9 +2,15 @@
 
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod export;
 mod filter;
+pub(crate) mod incidents;
+mod kept;
 mod output;
 pub(crate) mod rules;
+mod saved;
+pub(crate) mod show;
+pub(crate) mod watch;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -12,7 +18,7 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-pub(crate) use output::{Colour, Format};
+pub(crate) use output::{Colour, Format, Printer};
 
 const STYLES: Styles = Styles::styled()
     .header(Style::new().bold())
@@ -36,6 +42,14 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     #[command(after_help = EXIT_CODES, after_long_help = explain::AFTER_LONG_HELP)]
     Explain(explain::Args),
+    #[command(after_help = watch::EXIT_CODES, after_long_help = watch::AFTER_LONG_HELP)]
+    Watch(watch::Args),
+    #[command(after_help = incidents::EXIT_CODES)]
+    Incidents(incidents::Args),
+    #[command(after_help = show::EXIT_CODES)]
+    Show(show::Args),
+    #[command(after_help = export::EXIT_CODES)]
+    Export(export::Args),
     #[command(after_help = demo::EXIT_CODES)]
     Demo(demo::Args),
     /// List the diagnosis rules and what each one looks at

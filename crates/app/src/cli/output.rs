@@ -98,6 +98,16 @@ impl Printer {
         Ok(())
     }
 
+    /// Prints a line between cases: to standard error where standard output is for programs.
+    pub(crate) fn line(&mut self, line: &str) -> anyhow::Result<()> {
+        if self.format != Format::Text {
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+            return Ok(());
+        }
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}").and_then(|()| out.flush()).context(CannotWrite)
+    }
+
     /// A case, with what stands between it and the one before.
     fn write(&self, text: &str) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();

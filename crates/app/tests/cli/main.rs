@@ -4,6 +4,7 @@
 
 mod demo;
 mod filters;
+mod incidents;
 mod inputs;
 mod output;
 mod run;

@@ -1,8 +1,14 @@
 //! What several rules need to know of an incident, worked out once.
 
 use super::Killer;
+use super::counted;
+use super::dashboards::Dashboards;
+use super::growth::{self, Grower};
 use super::memory::{Filler, MemoryUse};
+use super::pattern::Pattern;
 use super::ranking::{self, Ranking};
+use super::recorded::Recorded;
+use super::rules::Answer;
 use super::verdict::{self, Verdict};
 use crate::evidence::{Gap, KernelReport, Part, Scope, Task, Trigger, Victim};
 use crate::incident::Incident;
@@ -26,6 +32,52 @@ pub struct Facts<'a> {
     pub memory: Option<MemoryUse>,
     /// The kernel's choice, replayed.
     pub ranking: Result<Ranking, Gap>,
+    /// What was recorded before the kill.
+    pub(super) recorded: Recording<'a>,
+}
+
+/// The minutes before the kill, with what follows from them.
+#[derive(Debug)]
+pub(super) enum Recording<'a> {
+    /// Nothing recorded them.
+    None,
+    /// They were recorded, but not of this cgroup.
+    Lacking(Gap),
+    /// They are known.
+    Of(Box<Minutes<'a>>),
+}
+
+/// See [`Recording`].
+#[derive(Debug)]
+pub(super) struct Minutes<'a> {
+    pub(super) recorded: Recorded<'a>,
+    pub(super) pattern: Result<Pattern, Gap>,
+    pub(super) growth: Vec<Grower>,
+    pub(super) dashboards: Option<Dashboards>,
+}
+
+impl<'a> Recording<'a> {
+    fn of(incident: &'a Incident, memory: Option<&MemoryUse>) -> Self {
+        let recorded = match Recorded::of(incident) {
+            None => return Self::None,
+            Some(Err(gap)) => return Self::Lacking(gap),
+            Some(Ok(recorded)) => recorded,
+        };
+        let pattern = Pattern::of(&recorded, memory);
+        let rise_us = pattern.as_ref().ok().map(|pattern| recorded.kill.0.saturating_sub(pattern.from_us.0));
+        let growth = growth::of(&recorded, incident.report(), rise_us);
+        let dashboards = Dashboards::of(&recorded);
+        Self::Of(Box::new(Minutes { recorded, pattern, growth, dashboards }))
+    }
+
+    /// The minutes, or what a rule that asks about them answers instead.
+    pub(super) fn minutes(&self) -> Result<&Minutes<'a>, Answer> {
+        match self {
+            Self::None => Err(Answer::Absent),
+            Self::Lacking(gap) => Err(Answer::CannotTell(gap.clone())),
+            Self::Of(minutes) => Ok(minutes),
+        }
+    }
 }
 
 impl<'a> Facts<'a> {
@@ -33,14 +85,16 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub fn of(incident: &'a Incident) -> Self {
         let report = incident.report();
-        let verdict = verdict::of(report);
+        let verdict = counted::verdict(incident);
         let page_size = report.page_size_bytes.filter(|p| *p > 0).unwrap_or(4096);
+        let memory = memory(report, verdict.killer);
         Self {
             incident,
             report,
             page_size,
-            memory: memory(report, verdict.killer),
-            ranking: ranking::replay(report, page_size, &missing(report, "task table", Part::TaskTable)),
+            recorded: Recording::of(incident, memory.as_ref()),
+            memory,
+            ranking: ranking::replay(report, page_size, &missing(incident, "task table", Part::TaskTable)),
             verdict,
         }
     }
@@ -48,7 +102,7 @@ impl<'a> Facts<'a> {
     /// The gap for a part of the report that the log has not, with the most likely reason.
     #[must_use]
     pub fn missing(&self, wanted: &str, part: Part) -> Gap {
-        missing(self.report, wanted, part)
+        missing(self.incident, wanted, part)
     }
 
     /// A limit of some cgroup was hit.
@@ -229,6 +283,9 @@ fn memory(report: &KernelReport, killer: Killer) -> Option<MemoryUse> {
     MemoryUse::of_nodes(report.node_memory.as_ref()?, nodes.as_deref()?)
 }
 
+/// Why a kill that only the counters tell lacks what a log would have.
+pub(super) const NO_LOG: &str = "the kernel log of this kill was not read; that it happened is known from the counters";
+
 /// Memory that belongs to no process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Impersonal {
@@ -247,9 +304,11 @@ pub fn held_by_task(task: &Task) -> Option<Bytes> {
     }
 }
 
-fn missing(report: &KernelReport, wanted: &str, part: Part) -> Gap {
-    let extent = &report.extent;
-    let why = if extent.rate_limited {
+fn missing(incident: &Incident, wanted: &str, part: Part) -> Gap {
+    let extent = &incident.report().extent;
+    let why = if incident.is_counted_only() {
+        NO_LOG
+    } else if extent.rate_limited {
         "the kernel prints at most 10 reports in 5 s, and only the kill line of the others"
     } else if extent.records_lost > 0 {
         "records of this report are missing from the log"

@@ -5,6 +5,7 @@
 //! answers [`Found`](rules::Answer::Found), [`Absent`](rules::Answer::Absent) or
 //! [`CannotTell`](rules::Answer::CannotTell) with the gap.
 
+mod counted;
 pub mod dashboards;
 pub mod facts;
 pub mod growth;
@@ -12,6 +13,7 @@ mod memory;
 pub mod pattern;
 mod plausible;
 mod ranking;
+mod recorded;
 pub mod rules;
 mod set_limit;
 mod summary;
@@ -26,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::{EvidenceId, Gap};
 use crate::incident::Incident;
 use dashboards::Dashboards;
-use facts::Facts;
+use facts::{Facts, Recording};
 use growth::Grower;
 use pattern::Pattern;
 use rules::{Advice, Answer, Found, RULES, Rule};
@@ -161,6 +163,11 @@ pub fn diagnose(incident: &Incident) -> Diagnosis {
     diagnosis.remedies = advice.into_iter().map(|a| a.remedy).collect();
     diagnosis.ranking = facts.ranking.ok();
     diagnosis.memory = facts.memory;
+    if let Recording::Of(minutes) = facts.recorded {
+        diagnosis.pattern = minutes.pattern.ok();
+        diagnosis.growth = minutes.growth;
+        diagnosis.dashboards = minutes.dashboards;
+    }
     diagnosis
 }
 

@@ -31,9 +31,9 @@ impl Verdict {
     }
 }
 
-/// Judges one report.
+/// Judges one report, without the counters: see [`super::counted`].
 #[must_use]
-pub(super) fn of(report: &KernelReport) -> Verdict {
+pub(super) fn of_report(report: &KernelReport) -> Verdict {
     match (&report.constraint, report.scope) {
         (Some(Constraint::Memcg), _) | (None | Some(Constraint::None), Some(Scope::Memcg)) => of_cgroup(report),
         (Some(Constraint::None), _) => Verdict::certain(Killer::Node),
@@ -70,8 +70,14 @@ fn of_machine(report: &KernelReport) -> Verdict {
         () if leaves_out(&report.mems_allowed) => Killer::Cpuset,
         () => Killer::Node,
     };
+    Verdict { killer, ..of_some_machine() }
+}
+
+/// No cgroup's limit, so the machine's memory; of which nodes, is not known.
+#[must_use]
+pub(super) fn of_some_machine() -> Verdict {
     Verdict::unsure(
-        killer,
+        Killer::Node,
         Confidence::Likely,
         "constraint of the OOM kill",
         "the log has no `oom-kill:constraint=` line, which says whether the whole machine or only the memory nodes of a cpuset or of a \
@@ -111,12 +117,18 @@ fn of_cgroup(report: &KernelReport) -> Verdict {
              above would look the same",
         );
     };
+    of_limit(limit, report.victim_cgroup.as_ref())
+}
+
+/// Judges by the path of the cgroup whose limit was reached.
+#[must_use]
+pub(super) fn of_limit(limit: &Untrusted, victim: Option<&Untrusted>) -> Verdict {
     Verdict::certain(match level_of(limit.as_bytes()) {
         Level::Container | Level::BelowContainer => Killer::ContainerLimit,
         Level::Pod => Killer::PodLimit,
         Level::QosClass | Level::Kubepods | Level::AboveKubepods => Killer::AncestorLimit,
         Level::InKubepods => return in_damaged_path(limit),
-        _ if above_a_pod(limit, report.victim_cgroup.as_ref()) => Killer::AncestorLimit,
+        _ if above_a_pod(limit, victim) => Killer::AncestorLimit,
         _ => Killer::CgroupLimit,
     })
 }
@@ -180,22 +192,22 @@ mod tests {
             ("/other", Killer::CgroupLimit),
             ("/kube", Killer::CgroupLimit),
         ] {
-            assert_eq!(of(&memcg(Some(limit), CTR)), Verdict::certain(killer), "{limit}");
+            assert_eq!(of_report(&memcg(Some(limit), CTR)), Verdict::certain(killer), "{limit}");
         }
     }
 
     /// A path that was cut is judged by what is left of it, and not as certain.
     #[test]
     fn a_damaged_path() {
-        let verdict = of(&memcg(Some(&format!("{POD}/aea2")), CTR));
+        let verdict = of_report(&memcg(Some(&format!("{POD}/aea2")), CTR));
         assert_eq!((verdict.killer, verdict.confidence), (Killer::ContainerLimit, Confidence::Likely));
-        assert_eq!(of(&memcg(Some("/kubepods/burstable/pod08"), CTR)).killer, Killer::Unknown);
+        assert_eq!(of_report(&memcg(Some("/kubepods/burstable/pod08"), CTR)).killer, Killer::Unknown);
     }
 
     /// The victim's cgroup alone is no ground for a level.
     #[test]
     fn no_limit_named_is_unknown() {
-        let verdict = of(&memcg(None, CTR));
+        let verdict = of_report(&memcg(None, CTR));
         assert_eq!((verdict.killer, verdict.confidence), (Killer::Unknown, Confidence::Possible));
         assert!(verdict.gap.is_some());
     }
@@ -204,9 +216,9 @@ mod tests {
     #[test]
     fn remains_of_a_report() {
         let bare = KernelReport { scope: Some(Scope::Global), ..KernelReport::default() };
-        assert_eq!((of(&bare).killer, of(&bare).confidence), (Killer::Node, Confidence::Likely));
-        assert_eq!(of(&KernelReport::default()).killer, Killer::Unknown);
+        assert_eq!((of_report(&bare).killer, of_report(&bare).confidence), (Killer::Node, Confidence::Likely));
+        assert_eq!(of_report(&KernelReport::default()).killer, Killer::Unknown);
         let sysrq = KernelReport { order: Some(-1), ..KernelReport::default() };
-        assert_eq!(of(&sysrq), Verdict::certain(Killer::Node));
+        assert_eq!(of_report(&sysrq), Verdict::certain(Killer::Node));
     }
 }

@@ -165,6 +165,22 @@ fn of(levels: &[(usize, &CounterChange)], at: usize, sure: bool) -> CountedLimit
     )
 }
 
+/// Whether a charge met this level's limit in the end: reclaim failed there (v2), or at least it was met (v1). `None` where that is
+/// not known.
+#[must_use]
+pub fn met_limit(change: &CounterChange) -> Option<bool> {
+    let rises = if is_v1(std::slice::from_ref(change)) {
+        [Rise::of(change, |c| c.failcnt), Rise::of(change, |c| c.memory_swap_failcnt)]
+    } else {
+        [Rise::of(change, local(|e| e.oom)); 2]
+    };
+    match rises {
+        [one, other] if one.is_up() || other.is_up() => Some(true),
+        [Rise::By(_), _] => Some(false),
+        _ => None,
+    }
+}
+
 /// How many processes the kernel counted as killed at one level, not below it; `None` where that is not known.
 #[must_use]
 pub fn kills_in(change: &CounterChange) -> Option<u64> {
@@ -187,4 +203,15 @@ pub fn kills(counters: &[CounterChange]) -> u64 {
 pub fn victim_cgroup(counters: &[CounterChange]) -> Option<Untrusted> {
     let mut levels = deepest_first(counters).into_iter();
     levels.find(|(_, change)| Rise::of(change, local(|e| e.oom_kill)).is_up()).map(|(_, c)| c.cgroup.clone())
+}
+
+/// The counters of one level that rose by themselves, not with those below it.
+pub fn rises(change: &CounterChange) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+    let all = [
+        ("oom", Rise::of(change, local(|e| e.oom))),
+        ("oom_kill", Rise::of(change, local(|e| e.oom_kill))),
+        ("failcnt", Rise::of(change, |c| c.failcnt)),
+        ("memsw.failcnt", Rise::of(change, |c| c.memory_swap_failcnt)),
+    ];
+    all.into_iter().filter(|(_, rise)| rise.is_up()).map(|(name, rise)| (name, rise.known()))
 }

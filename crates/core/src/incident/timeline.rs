@@ -23,6 +23,22 @@ pub struct Timeline {
     pub processes: Vec<ProcessRecord>,
 }
 
+impl Timeline {
+    /// The same on a clock that is `ahead_us` behind the one it was recorded on.
+    #[must_use]
+    pub fn moved_back(mut self, ahead_us: i64) -> Self {
+        let rows = self.cgroups.iter_mut().flat_map(|cgroup| &mut cgroup.rows.at_us);
+        let points = self.processes.iter_mut().flat_map(|process| {
+            let snapshot = process.snapshot.as_mut().map(|snapshot| &mut snapshot.at);
+            process.points.iter_mut().map(|point| &mut point.at_us).chain(snapshot)
+        });
+        for time in rows.chain(points).chain([&mut self.from_us, &mut self.to_us]) {
+            time.0 = time.0.saturating_add_signed(ahead_us.saturating_neg());
+        }
+        self
+    }
+}
+
 /// What a cgroup has to do with the kill.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

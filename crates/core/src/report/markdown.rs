@@ -27,6 +27,7 @@ pub fn render(case: &Case) -> String {
     who_table(&mut out, case);
     victims(&mut out, case.incident.report());
     memory(&mut out, case);
+    super::markdown_recorded::write(&mut out, case);
     ranking_table(&mut out, case);
     remedies(&mut out, case);
     findings(&mut out, case);
@@ -55,7 +56,7 @@ fn starts_a_block(word: &str) -> bool {
 }
 
 /// Text as a code span: shown exactly, read by nobody.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let fence = "`".repeat(longest_run_of_backticks(text) + 1);
     // A space beside each fence is taken off again by the reader when there is one on both sides.
     let needs_room = text.is_empty() || text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']);
@@ -67,7 +68,7 @@ fn longest_run_of_backticks(text: &str) -> usize {
 }
 
 /// A sentence on one line, with every word that could be more than a word set as code.
-fn prose(sentence: &str) -> String {
+pub(super) fn prose(sentence: &str) -> String {
     let clean = words::clean(sentence);
     let mut words = clean.split_whitespace().peekable();
     let mut out = String::with_capacity(clean.len() + 16);
@@ -94,12 +95,12 @@ fn code_word(word: &str) -> String {
 }
 
 /// A cell: a bar would end it, also inside a code span, unless escaped.
-fn cell(markdown: &str) -> String {
+pub(super) fn cell(markdown: &str) -> String {
     markdown.replace('|', "\\|")
 }
 
 /// Lines in a fence longer than any run of backticks in them.
-fn fenced(out: &mut String, language: &str, indent: &str, lines: &[String]) {
+pub(super) fn fenced(out: &mut String, language: &str, indent: &str, lines: &[String]) {
     let longest = lines.iter().map(|line| longest_run_of_backticks(line)).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     put!(out, "{indent}{fence}{language}");
@@ -275,7 +276,8 @@ fn log_lines(out: &mut String, case: &Case) {
     if lines.is_empty() {
         return;
     }
-    put!(out, "\n## The log lines\n");
+    let title = if case.incident.evidence.iter().all(|e| e.lines.is_none()) { "The records" } else { "The log lines" };
+    put!(out, "\n## {title}\n");
     fenced(out, "text", "", &lines);
 }
 

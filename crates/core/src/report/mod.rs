@@ -9,9 +9,11 @@
 //! they are cleaned again on the way out (`words::clean`).
 
 mod layout;
+mod markdown_recorded;
 mod memory;
 mod page;
 mod ranking;
+mod recorded;
 mod style;
 mod table;
 mod who;
@@ -21,8 +23,10 @@ pub mod inspection;
 pub mod json;
 pub mod markdown;
 pub mod one_line;
+pub mod plot;
 pub mod summary;
 pub mod text;
 
+pub use recorded::plot as growth_plot;
 pub use summary::Summary;
 pub use text::TextOptions;

@@ -55,6 +55,11 @@ impl Page {
         self.width >= 72
     }
 
+    /// Whether characters beyond ASCII may be shown.
+    pub(super) fn is_unicode(&self) -> bool {
+        self.unicode
+    }
+
     /// A text from outside, made safe and, for a terminal without Unicode, ASCII.
     pub(super) fn text(&self, text: &str) -> String {
         let clean = words::clean(text);
@@ -126,6 +131,14 @@ impl Page {
             let line = format!("{label}{}", self.paint(role, &line));
             self.line(&line);
             label = " ".repeat(LABEL);
+        }
+    }
+
+    /// Pieces one after the other, each whole.
+    pub(super) fn flow(&mut self, role: Role, pieces: &[String]) {
+        for line in layout::flow(pieces, "  ", self.inner_width()) {
+            let line = self.paint(role, &line);
+            self.line(&line);
         }
     }
 

@@ -83,6 +83,8 @@ pub(super) struct Glyphs {
     pub(super) reclaimable: &'static str,
     /// The bar: charged, but to what the log does not say.
     pub(super) unaccounted: &'static str,
+    /// What a scraper saw, in a plot.
+    pub(super) look: &'static str,
     /// Left of a block of text to paste.
     pub(super) gutter: &'static str,
 }
@@ -105,6 +107,7 @@ pub(super) const UNICODE: Glyphs = Glyphs {
     held: ["█", "▓", "▒", "▚"],
     reclaimable: "░",
     unaccounted: "?",
+    look: "○",
     gutter: "│",
 };
 
@@ -119,5 +122,6 @@ pub(super) const ASCII: Glyphs = Glyphs {
     held: ["#", "=", "+", "%"],
     reclaimable: ".",
     unaccounted: "?",
+    look: "o",
     gutter: "|",
 };

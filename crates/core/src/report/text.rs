@@ -3,7 +3,7 @@
 use super::layout;
 use super::page::Page;
 use super::style::Role;
-use super::{memory, ranking, who, words};
+use super::{memory, ranking, recorded, who, words};
 use crate::case::Case;
 use crate::evidence::{Evidence, EvidenceId, Gap};
 
@@ -53,6 +53,7 @@ pub fn render(case: &Case, options: &TextOptions) -> String {
     verdict(&mut page, case);
     who::write(&mut page, case);
     memory::write(&mut page, case);
+    recorded::write(&mut page, case);
     ranking::write(&mut page, case);
     remedies(&mut page, case);
     findings(&mut page, case);

@@ -10,6 +10,7 @@ use crate::diagnosis::{Confidence, Killer};
 use crate::evidence::{Comm, KernelReport, Part, Scope, Victim};
 use crate::incident::identity::Identity;
 use crate::text::{Untrusted, acts_on_its_surroundings, name_in_text};
+pub(super) use crate::time::duration;
 use crate::time::{BootTime, When};
 use crate::units::{Bytes, Limit};
 
@@ -177,19 +178,6 @@ pub(super) fn instant(when: &When) -> Option<String> {
     let local = || when.wall_local.map(|at| at.strftime("%Y-%m-%d %H:%M:%S").to_string());
     let boot = || when.boot_us.map(|at| format!("{}.{:03} s", at.0 / 1_000_000, at.0 / 1000 % 1000));
     when.wall.map(|at| format!("{}Z", utc(at))).or_else(local).or_else(boot)
-}
-
-/// Two units of a length of time given in microseconds: `3 min 20 s`, `2 d 4 h`, `14 ms`.
-pub(super) fn duration(us: u64) -> String {
-    let s = us / 1_000_000;
-    match s {
-        0 => format!("{} ms", us / 1000),
-        1..10 => format!("{}.{} s", s, us / 100_000 % 10),
-        10..60 => format!("{s} s"),
-        60..3600 => format!("{} min {} s", s / 60, s % 60),
-        3600..86_400 => format!("{} h {} min", s / 3600, s / 60 % 60),
-        _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
-    }
 }
 
 /// A text of the diagnosis, the transport or another source, made safe to show. Unlike [`crate::text::escape`] it leaves backslashes

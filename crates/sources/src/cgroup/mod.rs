@@ -1,15 +1,26 @@
-//! Memory cgroups of this machine.
+//! Memory cgroups of this machine: found as they come and go, read through files that stay open, watched for their alarms.
+//!
+//! Whoever reads a cgroup every second must not open files to do so: open, read and close cost ten times what a read at
+//! offset 0 of an open file costs. Once a cgroup is removed, its open files answer `ENODEV` and nothing more can be had of it:
+//! what was read last is then [all there is](Error::Gone).
 
+mod alarms;
+mod error;
+mod files;
+mod kept_file;
+mod limits;
+mod peak;
 mod place;
 mod scratch;
+mod tree;
 
-pub use scratch::{Error, Scratch};
+pub use alarms::{Alarm, AlarmKind, Alarms};
+pub use error::Error;
+pub use files::{CgroupFiles, Depth};
+pub use limits::limit_on_path;
+pub use peak::PeakReset;
+pub use place::Hierarchy;
+pub use scratch::Scratch;
+pub use tree::{Change, Tree};
 
-/// Which of the two interfaces the memory controller is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Version {
-    /// `memory.limit_in_bytes` and its like.
-    V1,
-    /// `memory.max` and its like.
-    V2,
-}
+pub use oomscope_core::formats::cgroup::Version;

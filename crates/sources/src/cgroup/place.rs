@@ -1,4 +1,4 @@
-//! Where in this machine's hierarchy a new memory cgroup may go.
+//! The hierarchy that has the memory controller, and where in it a new memory cgroup may go.
 //!
 //! A cgroup v1 memory hierarchy lets anything be made below one's own cgroup. On v2 a cgroup that holds processes may not
 //! pass controllers on to children (the no-internal-process rule, Documentation/admin-guide/cgroup-v2.rst), so a new one goes
@@ -7,11 +7,12 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::Version;
+use super::error::{Error, read};
 use crate::host_root::HostRoot;
 
 /// A mounted hierarchy that has the memory controller, and where this process stands in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hierarchy {
+pub struct Hierarchy {
     pub(super) version: Version,
     /// Where it is mounted, with the [`HostRoot`] in front.
     pub(super) mount: PathBuf,
@@ -19,9 +20,55 @@ pub(super) struct Hierarchy {
     pub(super) own: PathBuf,
     /// The path by which the kernel's log calls `mount`, as far as this process can know it from inside its namespace.
     pub(super) kernel_path_of_mount: PathBuf,
+    /// Mounted so that `memory.events` counts as `memory.events.local` does (the option `memory_localevents`).
+    pub(super) events_are_local: bool,
 }
 
 impl Hierarchy {
+    /// The hierarchy of the machine below `root`.
+    ///
+    /// # Errors
+    /// [`Error::File`] where /proc cannot be read, [`Error::NoController`].
+    pub fn of_this_machine(root: &HostRoot) -> Result<Self, Error> {
+        let own = read(&root.path("/proc/self/cgroup"))?;
+        let (mountinfo, mounts) = mounts_of(root)?;
+        Self::find(root, &mounts, &own).ok_or(Error::NoController { mountinfo })
+    }
+
+    /// Which interface it has.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The folder of its topmost visible cgroup.
+    #[must_use]
+    pub fn mount(&self) -> &Path {
+        &self.mount
+    }
+
+    /// The path by which the kernel's log calls a cgroup; inside a cgroup namespace only the end of that path.
+    #[must_use]
+    pub fn kernel_path(&self, folder: &Path) -> PathBuf {
+        match folder.strip_prefix(&self.mount) {
+            Ok(below) if below.as_os_str().is_empty() => self.kernel_path_of_mount.clone(),
+            Ok(below) => self.kernel_path_of_mount.join(below),
+            Err(_) => folder.to_owned(),
+        }
+    }
+
+    /// The folder of a cgroup that the kernel's log names, whether or not it still exists; `None` where it lies outside of what
+    /// is mounted here.
+    #[must_use]
+    pub fn folder(&self, kernel_path: &Path) -> Option<PathBuf> {
+        let below = kernel_path.strip_prefix(&self.kernel_path_of_mount).ok()?;
+        // The path comes out of a log: it must not lead out of the hierarchy.
+        below
+            .components()
+            .all(|c| matches!(c, Component::Normal(_)))
+            .then(|| if below.as_os_str().is_empty() { self.mount.clone() } else { self.mount.join(below) })
+    }
+
     /// The memory hierarchy in use: v1 where the controller is there (also on hybrid systems), else v2.
     pub(super) fn find(root: &HostRoot, mountinfo: &str, own_cgroup: &str) -> Option<Self> {
         let mounts: Vec<_> = mountinfo.lines().filter_map(Mount::parse).collect();
@@ -39,7 +86,8 @@ impl Hierarchy {
         let below = own.and_then(|own| own.strip_prefix(&mount.root).ok().map(Path::to_owned)).unwrap_or_default();
         let own =
             if below.components().all(|c| matches!(c, Component::Normal(_))) { at.join(below) } else { at.clone() };
-        Some(Self { version, own, mount: at, kernel_path_of_mount: mount.root.clone() })
+        let events_are_local = mount.options.split(',').any(|option| option == "memory_localevents");
+        Some(Self { version, own, mount: at, kernel_path_of_mount: mount.root.clone(), events_are_local })
     }
 
     /// Folders to make a new cgroup in, best first.
@@ -57,6 +105,19 @@ impl Hierarchy {
             }
         }
     }
+}
+
+/// The mounts of the machine, and the file that says so. Seen from a container with the node's `/` elsewhere, the node's own
+/// first process knows them, not this one.
+fn mounts_of(root: &HostRoot) -> Result<(PathBuf, String), Error> {
+    let own = root.path("/proc/self/mountinfo");
+    if *root != HostRoot::default() {
+        let first = root.path("/proc/1/mountinfo");
+        if let Ok(mounts) = read(&first) {
+            return Ok((first, mounts));
+        }
+    }
+    read(&own).map(|mounts| (own, mounts))
 }
 
 /// The memory controller is available in this v2 cgroup.
@@ -163,6 +224,27 @@ mod tests {
         assert_eq!(found.parents(), [cgroups.clone(), cgroups.join("user.slice")]);
         // A process in the root itself, as in a container of its own namespace.
         assert_eq!(Hierarchy::find(&root, V2, "0::/\n").unwrap().parents(), [cgroups]);
+    }
+
+    /// What the log calls a cgroup and its folder are each found from the other, and a path from a log cannot lead outside.
+    #[test]
+    fn the_names_of_a_cgroup() {
+        let whole = Hierarchy::find(&HostRoot::at("/h"), V1, "4:memory:/\n").unwrap();
+        let mountinfo = "35 31 0:32 /docker/x /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
+        let part = Hierarchy::find(&HostRoot::default(), mountinfo, "4:memory:/docker/x/y\n").unwrap();
+        for (hierarchy, kernel, folder) in [
+            (&whole, "/", "/h/sys/fs/cgroup/memory"),
+            (&whole, "/a/b c", "/h/sys/fs/cgroup/memory/a/b c"),
+            (&part, "/docker/x", "/sys/fs/cgroup/memory"),
+            (&part, "/docker/x/y", "/sys/fs/cgroup/memory/y"),
+        ] {
+            // As bytes: `Path` compares `/a/` and `/a` as equal.
+            assert_eq!(hierarchy.kernel_path(Path::new(folder)).as_os_str(), kernel);
+            assert_eq!(hierarchy.folder(Path::new(kernel)).unwrap().as_os_str(), folder);
+        }
+        for outside in ["/docker/y", "/docker/x/../y", "", "docker/x"] {
+            assert_eq!(part.folder(Path::new(outside)), None, "{outside}");
+        }
     }
 
     /// Without any memory controller there is no hierarchy, rather than a wrong one.

@@ -8,49 +8,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use oomscope_core::units::{Bytes, Limit};
 
 use super::Version;
+use super::error::{Error, read, write};
 use super::place::{Hierarchy, passes_memory_on};
 use crate::host_root::HostRoot;
 
 /// How long removal waits for killed processes to leave.
 const REMOVAL_PATIENCE: Duration = Duration::from_secs(3);
-
-/// A scratch cgroup could not be made or used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A file of the cgroup, or of /proc, did not do what was asked of it.
-    #[error("{doing} {}: {source}", path.display())]
-    File {
-        /// `reading`, `writing "52428800" to`.
-        doing: String,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The machine has no memory controller that this process can see.
-    #[error(
-        "no memory cgroup: {mountinfo} names no cgroup v1 mount with the memory controller and no cgroup2 mount that offers it"
-    )]
-    NoController {
-        /// Where it was looked for.
-        mountinfo: PathBuf,
-    },
-    /// There is a hierarchy, but nowhere in it could a cgroup with a limit be made.
-    #[error("no place for a scratch memory cgroup: {}{}", list(.attempts), advice(.attempts))]
-    NoPlace {
-        /// What was tried, in order.
-        attempts: Vec<Error>,
-    },
-    /// The file holds no number.
-    #[error("reading {}: not a number of bytes: {text:?}", path.display())]
-    NotANumber {
-        /// The file.
-        path: PathBuf,
-        /// What it holds.
-        text: String,
-    },
-}
 
 /// A cgroup of one's own with a memory limit and no swap. Dropping it removes it; processes in it are never killed, except
 /// by the kernel for want of memory.
@@ -75,9 +38,7 @@ impl Scratch {
     /// [`Error::NoController`]; [`Error::NoPlace`] with every attempt: no permission, a read-only file system (as in most
     /// containers), a parent that may not pass the controller on.
     pub fn create(root: &HostRoot, limit: Bytes) -> Result<Self, Error> {
-        let (mountinfo, own) = (root.path("/proc/self/mountinfo"), root.path("/proc/self/cgroup"));
-        let hierarchy =
-            Hierarchy::find(root, &read(&mountinfo)?, &read(&own)?).ok_or(Error::NoController { mountinfo })?;
+        let hierarchy = Hierarchy::of_this_machine(root)?;
         let name = unique_name();
         let mut attempts = Vec::new();
         for parent in hierarchy.parents() {
@@ -99,9 +60,7 @@ impl Scratch {
         // From here on dropping it cleans up, also after an error.
         let mut scratch = Self {
             version: hierarchy.version,
-            kernel_path: folder
-                .strip_prefix(&hierarchy.mount)
-                .map_or_else(|_| folder.clone(), |below| hierarchy.kernel_path_of_mount.join(below)),
+            kernel_path: hierarchy.kernel_path(&folder),
             folder,
             home: hierarchy.own.clone(),
             inside: false,
@@ -295,40 +254,6 @@ fn has_children(cgroup: &Path) -> bool {
 fn unique_name() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
     format!("oomscope-{}-{since:x}", std::process::id())
-}
-
-fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| Error::File {
-        doing: "reading".to_owned(),
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn write(path: &Path, value: &str) -> Result<(), Error> {
-    fs::OpenOptions::new()
-        .write(true)
-        .open(path)
-        .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()))
-        .map_err(|source| Error::File { doing: format!("writing {value:?} to"), path: path.to_owned(), source })
-}
-
-fn list(attempts: &[Error]) -> String {
-    attempts.iter().map(Error::to_string).collect::<Vec<_>>().join("; ")
-}
-
-/// What to do about the usual reasons.
-fn advice(attempts: &[Error]) -> &'static str {
-    let met = |kind| attempts.iter().any(|e| matches!(e, Error::File { source, .. } if source.kind() == kind));
-    if met(io::ErrorKind::PermissionDenied) && !rustix::process::geteuid().is_root() {
-        " (run as root)"
-    } else if met(io::ErrorKind::ReadOnlyFilesystem) {
-        " (cgroups are read-only here, as in an unprivileged container: run on the node itself)"
-    } else if met(io::ErrorKind::ResourceBusy) {
-        " (the only parent in sight holds processes, as inside a container: run on the node itself)"
-    } else {
-        ""
-    }
 }
 
 #[cfg(test)]

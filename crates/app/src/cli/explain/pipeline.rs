@@ -17,7 +17,8 @@ use super::chunks::{Chunks, Next};
 use super::input::{self, Input};
 use super::known::Known;
 use super::skim::{self, Skim};
-use crate::cases::{CaseMaker, LogOrigin, ThisBoot};
+use crate::cases::{CaseMaker, LogOrigin, ThisBoot, diagnosed_again};
+use crate::cli::saved::{self, Piece, Sieve, Unreadable};
 use crate::cli::{complain, counted, in_words};
 use crate::progress::Progress;
 
@@ -42,15 +43,57 @@ pub(super) struct Pipeline {
     duplicates: u64,
     files: u64,
     tally: Tally,
+    unreadable_cases: u64,
+}
+
+/// What was found in a log.
+enum Found {
+    Event(LogEvent),
+    /// A case that was saved before, on this line.
+    Saved(u64, Result<Box<Case>, Unreadable>),
 }
 
 /// A log of one or, when it was rotated, several files.
 struct OpenLog {
     scanner: Scanner,
+    sieve: Sieve,
     /// Which of the files that were read this is, from 1.
     number: u64,
     path: Option<PathBuf>,
     origin: LogOrigin,
+}
+
+impl OpenLog {
+    fn push(&mut self, bytes: &[u8]) -> Vec<Found> {
+        let (mut found, scanner) = (Vec::new(), &mut self.scanner);
+        self.sieve.push(bytes, &mut |piece| take_piece(scanner, piece, &mut found));
+        found
+    }
+
+    /// What is complete now that nothing comes for a while, the next file of the log begins, or it ends.
+    fn flush(&mut self, flush: impl FnOnce(&mut Scanner, &mut dyn FnMut(LogEvent))) -> Vec<Found> {
+        let mut found = Vec::new();
+        flush(&mut self.scanner, &mut |event| found.push(Found::Event(event)));
+        found
+    }
+
+    /// The end of a file, whose last line may have no newline.
+    fn end_line(&mut self) -> Vec<Found> {
+        let (mut found, scanner) = (Vec::new(), &mut self.scanner);
+        self.sieve.finish(&mut |piece| take_piece(scanner, piece, &mut found));
+        found
+    }
+}
+
+fn take_piece(scanner: &mut Scanner, piece: Piece<'_>, found: &mut Vec<Found>) {
+    match piece {
+        Piece::Log(bytes) => scanner.push(bytes, &mut |event| found.push(Found::Event(event))),
+        Piece::Case(line) => {
+            found.push(Found::Saved(scanner.line(), saved::parse(line).map(Box::new)));
+            // In place of the line, so that the lines after it keep their numbers.
+            scanner.push(b"\n", &mut |event| found.push(Found::Event(event)));
+        }
+    }
 }
 
 impl Pipeline {
@@ -61,6 +104,11 @@ impl Pipeline {
     /// Events left out because another file had them already.
     pub(super) const fn duplicates(&self) -> u64 {
         self.duplicates
+    }
+
+    /// Saved cases that could not be read; each was complained of.
+    pub(super) const fn unreadable_cases(&self) -> u64 {
+        self.unreadable_cases
     }
 
     /// For "no OOM event found: …".
@@ -90,10 +138,10 @@ impl Pipeline {
     /// Ends the log that is open.
     pub(super) fn finish(&mut self, sink: &mut Sink<'_>) -> anyhow::Result<()> {
         let Some(mut log) = self.open.take() else { return Ok(()) };
-        let mut events = Vec::new();
-        log.scanner.finish(&mut |event| events.push(event));
+        let mut found = log.end_line();
+        found.extend(log.flush(|scanner, each| scanner.finish(each)));
         self.count(&log);
-        self.emit(&log, events, sink)
+        self.emit(&log, found, sink)
     }
 
     fn read_own_kernel_log(&mut self, sink: &mut Sink<'_>) -> anyhow::Result<()> {
@@ -134,15 +182,21 @@ impl Pipeline {
         let goes_on = before.zip(path).is_some_and(|(before, path)| log_file::continues(before, path));
         if !goes_on {
             self.finish(sink)?;
-            self.open =
-                Some(OpenLog { scanner: Scanner::new(), number: self.files, path: path.map(Path::to_owned), origin });
+            self.open = Some(OpenLog {
+                scanner: Scanner::new(),
+                sieve: Sieve::default(),
+                number: self.files,
+                path: path.map(Path::to_owned),
+                origin,
+            });
             return Ok(());
         }
-        let mut events = Vec::new();
+        let mut found = Vec::new();
         if let Some(log) = self.open.as_mut() {
-            log.scanner.begin_next_file(&mut |event| events.push(event));
+            found = log.end_line();
+            found.extend(log.flush(|scanner, each| scanner.begin_next_file(each)));
         }
-        self.emit_from_open(events, sink)?;
+        self.emit_from_open(found, sink)?;
         if let Some(log) = self.open.as_mut() {
             log.number = self.files;
             log.path = path.map(Path::to_owned);
@@ -168,11 +222,11 @@ impl Pipeline {
         let mut told = false;
         loop {
             let Some(log) = self.open.as_mut() else { return Ok(read) };
-            let mut events = Vec::new();
+            let found;
             match chunks.next(patience) {
                 Next::Chunk(chunk) => {
                     quiet_since = Instant::now();
-                    log.scanner.push(&chunk.bytes, &mut |event| events.push(event));
+                    found = log.push(&chunk.bytes);
                     read = chunk.file_offset;
                     progress.at(read);
                     chunks.give_back(chunk);
@@ -185,7 +239,7 @@ impl Pipeline {
                         );
                         told = true;
                     }
-                    log.scanner.idle(waited, &mut |event| events.push(event));
+                    found = log.flush(|scanner, each| scanner.idle(waited, each));
                 }
                 Next::Failed(error) => return self.broke_off(error).map(|()| read),
                 Next::End => {
@@ -193,9 +247,9 @@ impl Pipeline {
                     return Ok(read);
                 }
             }
-            if !events.is_empty() {
+            if !found.is_empty() {
                 progress.pause();
-                self.emit_from_open(events, sink)?;
+                self.emit_from_open(found, sink)?;
             }
         }
     }
@@ -207,7 +261,8 @@ impl Pipeline {
         for stretch in Skim::begin(&file, size)? {
             let nothing_in_it = stretch.look.filter(|look| !look.has_literal);
             match (self.open.as_mut(), nothing_in_it) {
-                (Some(log), Some(look)) if log.scanner.is_skipping() => {
+                (Some(log), Some(look)) if log.scanner.is_skipping() && !log.sieve.is_holding() => {
+                    log.sieve.passed(&stretch.tail);
                     log.scanner.pass(stretch.length, look.newlines, &stretch.tail);
                 }
                 _ => self.scan_part(&file, stretch.offset, Some(stretch.length), &mut progress, sink)?,
@@ -245,13 +300,10 @@ impl Pipeline {
                 }
             };
             at += count as u64;
-            let mut events = Vec::new();
-            if let Some(log) = self.open.as_mut() {
-                log.scanner.push(&buffer[..count], &mut |event| events.push(event));
-            }
-            if !events.is_empty() {
+            let found = self.open.as_mut().map(|log| log.push(&buffer[..count])).unwrap_or_default();
+            if !found.is_empty() {
                 progress.pause();
-                self.emit_from_open(events, sink)?;
+                self.emit_from_open(found, sink)?;
             }
         }
         Ok(())
@@ -293,16 +345,24 @@ impl Pipeline {
         self.tally.kernel_records += tally.kernel_records;
     }
 
-    fn emit_from_open(&mut self, events: Vec<LogEvent>, sink: &mut Sink<'_>) -> anyhow::Result<()> {
+    fn emit_from_open(&mut self, found: Vec<Found>, sink: &mut Sink<'_>) -> anyhow::Result<()> {
         let Some(log) = self.open.take() else { return Ok(()) };
-        let emitted = self.emit(&log, events, sink);
+        let emitted = self.emit(&log, found, sink);
         self.open = Some(log);
         emitted
     }
 
-    fn emit(&mut self, log: &OpenLog, events: Vec<LogEvent>, sink: &mut Sink<'_>) -> anyhow::Result<()> {
-        for event in events {
-            let case = self.maker.case(event, &log.origin);
+    fn emit(&mut self, log: &OpenLog, found: Vec<Found>, sink: &mut Sink<'_>) -> anyhow::Result<()> {
+        for found in found {
+            let case = match found {
+                Found::Event(event) => self.maker.case(event, &log.origin),
+                Found::Saved(_, Ok(case)) => diagnosed_again(*case),
+                Found::Saved(line, Err(why)) => {
+                    complain(&format!("{}:{line}: {why}", log.origin.file.as_deref().unwrap_or("standard input")));
+                    self.unreadable_cases += 1;
+                    continue;
+                }
+            };
             if self.known.has(&case, log.number) {
                 self.duplicates += 1;
             } else {

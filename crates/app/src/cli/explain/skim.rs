@@ -12,7 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use memchr::memmem;
 use oomscope_core::formats::klog::{LONGEST_LITERAL, Scanner, has_literal, newlines};
+
+use crate::cli::saved;
 
 /// Handed out to a thread at a time.
 pub(super) const STRETCH: u64 = 4 << 20;
@@ -125,7 +128,7 @@ fn look_over(file: &File, offset: u64, length: u64, buffer: &mut [u8], tail: &mu
             return Err(ErrorKind::UnexpectedEof.into());
         }
         whole.newlines += newlines(&buffer[from..to]);
-        whole.has_literal |= has_literal(&buffer[..read]);
+        whole.has_literal |= has_literal(&buffer[..read]) || memmem::find(&buffer[..read], saved::NEEDLE).is_some();
         at += piece;
         if at == end {
             tail.extend_from_slice(&buffer[to.saturating_sub(Scanner::TAIL).max(from)..to]);

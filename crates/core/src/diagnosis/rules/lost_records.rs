@@ -38,6 +38,9 @@ const PARTS: &[Part] = &[
 ];
 
 fn check(facts: &Facts<'_>) -> Answer {
+    if facts.incident.is_counted_only() {
+        return Answer::Absent;
+    }
     let extent = &facts.report.extent;
     if extent.rate_limited {
         return Found::that(

@@ -11,6 +11,9 @@ use crate::evidence::{Gap, Part};
 mod badness;
 mod bucket;
 mod cache_not_reclaimable;
+mod counters;
+mod culprit;
+mod dashboards;
 mod file_rss;
 mod fragmentation;
 mod group_kill;
@@ -19,9 +22,11 @@ mod killer;
 mod limit_probe;
 mod lost_records;
 mod many_small;
+mod near_misses;
 mod no_killable_process;
 mod node_memory;
 mod panic_on_oom;
+mod pattern;
 mod recurrence;
 mod request_inference;
 mod runtime;
@@ -55,13 +60,18 @@ pub struct Rule {
 /// circumstances, and what to do.
 pub const RULES: &[Rule] = &[
     killer::RULE,
+    counters::RULE,
     sysrq::RULE,
     panic_on_oom::RULE,
     no_killable_process::RULE,
     trigger_victim::RULE,
+    culprit::RULE,
     badness::RULE,
     group_kill::RULE,
     survivors::RULE,
+    pattern::RULE,
+    dashboards::RULE,
+    near_misses::RULE,
     bucket::RULE,
     tmpfs::RULE,
     kernel_memory::RULE,

@@ -1,0 +1,304 @@
+//! The cgroups that are watched: found, read when each is due, recorded, and forgotten a while after they are gone.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use oomscope_core::evidence::Gap;
+use oomscope_core::incident::identity::identify;
+use oomscope_core::recorder::{CgroupKey, Heat, Pace, Recorder, Sample};
+use oomscope_core::time::BootTime;
+use oomscope_core::units::{Bytes, Limit};
+use oomscope_sources::cgroup::{Alarms, CgroupFiles, Change, Error, Hierarchy, PeakReset, Tree, limit_on_path};
+use oomscope_sources::process::Proc;
+
+use super::processes::Processes;
+use super::reader::{Subject, Subjects};
+use super::watched::Watched;
+
+/// Processes of one cgroup that are looked at, at most. Of a larger crowd none stands out.
+const PROCESSES: usize = 64;
+/// What is known of a removed cgroup is kept this long.
+const KEPT_US: u64 = 300_000_000;
+/// Alarm at this share of the limit, in percent.
+const ALARM_PERCENT: u64 = 90;
+/// An alarm so soon after a reading tells nothing new.
+const ALARM_EVERY_US: u64 = 3_000;
+
+/// Which cgroups.
+#[derive(Clone, Debug)]
+pub(super) struct Subset {
+    /// This one and all below it.
+    pub(super) below: PathBuf,
+    /// Only those of this pod or container: the beginning of a uid or id.
+    pub(super) pod: Option<String>,
+}
+
+/// What the rest of the watcher is told of.
+#[derive(Debug)]
+pub(super) enum Told {
+    Appeared(u64),
+    Vanished(u64),
+    Sampled { key: u64, before: Option<Sample>, sample: Sample },
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Cgroups {
+    pub(super) hierarchy: Hierarchy,
+    tree: Tree,
+    subset: Subset,
+    peaks: PeakReset,
+    pace: Pace,
+    alarms: Option<Arc<Alarms>>,
+    subjects: Subjects,
+    pub(super) recorder: Recorder,
+    pub(super) known: HashMap<u64, Watched>,
+    by_path: HashMap<Vec<u8>, u64>,
+    schedule: BinaryHeap<Reverse<(BootTime, u64)>>,
+    pub(super) processes: Processes,
+    pids: Vec<u32>,
+    pub(super) gaps: Vec<Gap>,
+}
+
+/// What [`Cgroups`] are made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) hierarchy: Hierarchy,
+    pub(super) subset: Subset,
+    pub(super) peaks: PeakReset,
+    pub(super) pace: Pace,
+    pub(super) alarms: Option<Arc<Alarms>>,
+    pub(super) subjects: Subjects,
+    pub(super) proc: Proc,
+    pub(super) recorder: Recorder,
+}
+
+impl Cgroups {
+    /// Watches none yet: [`Cgroups::discover`] finds them.
+    pub(super) fn new(parts: Parts) -> Result<Self, Error> {
+        let tree = Tree::open(&parts.hierarchy, &parts.subset.below)?;
+        Ok(Self {
+            tree,
+            hierarchy: parts.hierarchy,
+            subset: parts.subset,
+            peaks: parts.peaks,
+            pace: parts.pace,
+            alarms: parts.alarms,
+            subjects: parts.subjects,
+            processes: Processes::new(parts.proc),
+            recorder: parts.recorder,
+            known: HashMap::new(),
+            by_path: HashMap::new(),
+            schedule: BinaryHeap::new(),
+            pids: Vec::new(),
+            gaps: Vec::new(),
+        })
+    }
+
+    /// Takes up new cgroups, lets go of removed ones.
+    pub(super) fn discover(&mut self, now: BootTime, told: &mut Vec<Told>) -> Result<(), Error> {
+        for change in self.tree.changes()? {
+            match change {
+                Change::Appeared(folder) => self.appeared(&folder, now, told),
+                Change::Vanished(folder) => {
+                    let path = self.hierarchy.kernel_path(&folder);
+                    if let Some(key) = self.by_path.get(path.as_os_str().as_bytes()).copied() {
+                        self.vanished(key, now, told);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What could not be had, once.
+    pub(super) fn take_gaps(&mut self) -> Vec<Gap> {
+        self.gaps.extend(self.tree.gaps());
+        std::mem::take(&mut self.gaps)
+    }
+
+    fn is_wanted(&self, path: &[u8]) -> bool {
+        let Some(wanted) = &self.subset.pod else { return true };
+        identify(path).is_some_and(|owner| {
+            [owner.pod_uid, owner.container_id].into_iter().flatten().any(|id| id.starts_with(wanted.as_str()))
+        })
+    }
+
+    fn appeared(&mut self, folder: &Path, now: BootTime, told: &mut Vec<Told>) {
+        let path = self.hierarchy.kernel_path(folder).as_os_str().as_bytes().to_owned();
+        if !self.is_wanted(&path) {
+            return;
+        }
+        let files = match CgroupFiles::open(&self.hierarchy, folder, self.peaks) {
+            Ok(files) => files,
+            // It came and went.
+            Err(_) if !folder.exists() => return,
+            Err(error) => return self.gaps.push(Gap::new(folder.display().to_string(), error.to_string())),
+        };
+        let key = files.inode();
+        self.gaps.extend(files.gaps());
+        let mut watched = Watched::new(files, Heat::new(self.pace), now);
+        watched.effective = self.effective_limit(folder, watched.limits.max_bytes);
+        self.subject(key, |subject| folder.clone_into(&mut subject.folder));
+        self.raise_alarm(key, &watched);
+        self.known.insert(key, watched);
+        self.by_path.insert(path, key);
+        self.schedule.push(Reverse((now, key)));
+        told.push(Told::Appeared(key));
+    }
+
+    fn vanished(&mut self, key: u64, now: BootTime, told: &mut Vec<Told>) {
+        let Some(watched) = self.known.get_mut(&key).filter(|watched| watched.gone_at.is_none()) else { return };
+        watched.close(now);
+        self.recorder.forget(CgroupKey(key), now);
+        self.subjects.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if let Some(alarms) = &self.alarms {
+            alarms.forget(key);
+        }
+        told.push(Told::Vanished(key));
+    }
+
+    fn subject(&self, key: u64, change: impl FnOnce(&mut Subject)) {
+        change(self.subjects.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
+    }
+
+    /// The kernel calls when the limit is met, or nearly.
+    fn raise_alarm(&mut self, key: u64, watched: &Watched) {
+        let Some((alarms, files)) = self.alarms.as_ref().zip(watched.files()) else { return };
+        let threshold = watched.limits.max_bytes.and_then(Limit::bytes);
+        let threshold = threshold.map(|limit| Bytes(limit.0 / 100 * ALARM_PERCENT));
+        if let Err(error) = alarms.watch(key, files, threshold) {
+            self.gaps.push(Gap::new(format!("alarms of {}", watched.path), error.to_string()));
+        }
+    }
+
+    /// The smallest limit of the cgroup and of those above it.
+    fn effective_limit(&self, folder: &Path, own: Option<Limit>) -> Limit {
+        let own = own.unwrap_or(Limit::Unlimited);
+        let parent = folder.parent().filter(|parent| parent.starts_with(self.hierarchy.mount()));
+        let Some(parent) = parent else { return own };
+        let path = self.hierarchy.kernel_path(parent);
+        let above = match self.by_path.get(path.as_os_str().as_bytes()).and_then(|key| self.known.get(key)) {
+            Some(parent) => parent.effective,
+            None => limit_on_path(&self.hierarchy, parent).0,
+        };
+        own.min(above)
+    }
+
+    /// Reads every cgroup that is due.
+    pub(super) fn turn(&mut self, now: BootTime, told: &mut Vec<Told>) {
+        while let Some(Reverse((due, key))) = self.schedule.peek().copied().filter(|Reverse((due, _))| *due <= now) {
+            self.schedule.pop();
+            // An entry that was overtaken by an earlier reading is stale.
+            if self.known.get(&key).is_some_and(|watched| watched.due == due && watched.gone_at.is_none()) {
+                self.sample(key, now, told);
+            }
+        }
+    }
+
+    /// When [`Cgroups::turn`] has something to do next.
+    pub(super) fn due(&self) -> Option<BootTime> {
+        self.schedule.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// Reads one now, whether it is due or not.
+    pub(super) fn sample(&mut self, key: u64, now: BootTime, told: &mut Vec<Told>) {
+        let base_us = self.pace.base_us;
+        let Some(watched) = self.known.get_mut(&key) else { return };
+        let before = watched.latest;
+        let Ok(sample) = watched.sample(now, base_us) else { return self.vanished(key, now, told) };
+        let effective = watched.effective;
+        let wait = watched.heat.observe(&sample, effective);
+        let is_hot = watched.heat.is_hot();
+        watched.due = BootTime(now.0.saturating_add(wait));
+        self.schedule.push(Reverse((watched.due, key)));
+        self.recorder.push(CgroupKey(key), &sample, is_hot);
+        self.refresh_limits(key, now);
+        self.look_at_processes(key, now, is_hot);
+        told.push(Told::Sampled { key, before, sample });
+    }
+
+    fn refresh_limits(&mut self, key: u64, now: BootTime) {
+        let changed = self.known.get_mut(&key).is_some_and(|watched| watched.refresh_limits(now));
+        if changed {
+            self.limits_changed(key);
+        }
+    }
+
+    fn limits_changed(&mut self, key: u64) {
+        let Some(mut watched) = self.known.remove(&key) else { return };
+        if let Some(folder) = watched.files().map(|files| files.folder().to_owned()) {
+            watched.effective = self.effective_limit(&folder, watched.limits.max_bytes);
+            self.raise_alarm(key, &watched);
+        }
+        self.known.insert(key, watched);
+    }
+
+    fn look_at_processes(&mut self, key: u64, now: BootTime, is_hot: bool) {
+        let Some(watched) = self.known.get_mut(&key) else { return };
+        if !watched.wants_processes(now, is_hot) {
+            return;
+        }
+        watched.pids(&mut self.pids);
+        self.pids.truncate(PROCESSES);
+        let processes = self.processes.look(key, &self.pids, now);
+        self.recorder.push_processes(CgroupKey(key), now, &processes);
+        self.subject(key, |subject| subject.largest = processes.iter().map(|process| process.pid).collect());
+    }
+
+    /// False where it was read just now.
+    pub(super) fn is_worth_a_look(&self, key: u64, at: BootTime) -> bool {
+        let read = self.known.get(&key).and_then(|watched| watched.latest).map(|sample| sample.at);
+        read.is_none_or(|read| at.0.saturating_sub(read.0) > ALARM_EVERY_US)
+    }
+
+    /// An alarm: it is hot at once.
+    pub(super) fn alarm(&mut self, key: u64, now: BootTime, told: &mut Vec<Told>) {
+        if let Some(watched) = self.known.get_mut(&key) {
+            watched.heat.alarm(now);
+            self.sample(key, now, told);
+        }
+    }
+
+    /// The interval while nothing happens.
+    pub(super) const fn base_interval_us(&self) -> u64 {
+        self.pace.base_us
+    }
+
+    /// The cgroup of this path.
+    pub(super) fn of_path(&self, path: &[u8]) -> Option<u64> {
+        self.by_path.get(path).copied()
+    }
+
+    /// True where a kill in this cgroup is one of those that are asked for.
+    pub(super) fn watches(&self, path: &[u8]) -> bool {
+        let below = self.hierarchy.kernel_path(&self.subset.below);
+        let is_below = Path::new(std::ffi::OsStr::from_bytes(path)).starts_with(&below);
+        is_below && self.is_wanted(path)
+    }
+
+    /// True where no kill of the machine is left out.
+    pub(super) fn watches_all(&self) -> bool {
+        self.subset.pod.is_none() && self.subset.below == self.hierarchy.mount()
+    }
+
+    /// Forgets what was removed long ago.
+    pub(super) fn tidy(&mut self, now: BootTime) {
+        let is_old = |at: BootTime| now.0.saturating_sub(at.0) > KEPT_US;
+        self.known.retain(|_, watched| !watched.gone_at.is_some_and(is_old));
+        let known = &self.known;
+        self.by_path.retain(|_, key| known.contains_key(key));
+        self.processes.tidy(now);
+    }
+}
+
+impl AsFd for Cgroups {
+    /// Readable when [`Cgroups::discover`] has something to do.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.tree.as_fd()
+    }
+}

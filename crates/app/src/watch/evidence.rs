@@ -1,0 +1,195 @@
+//! What the watcher adds to a kill: the counters of every level, the recorded minutes, the processes.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::collections::VecDeque;
+
+use oomscope_core::evidence::{CounterChange, KernelReport, Occasion, Snapshot};
+use oomscope_core::incident::timeline::{CgroupRecord, ProcessRecord, Role, Timeline};
+use oomscope_core::recorder::{CgroupKey, Series};
+use oomscope_core::text::Untrusted;
+use oomscope_core::time::BootTime;
+use oomscope_core::units::Bytes;
+
+use super::cgroups::Cgroups;
+
+/// The window before a kill.
+const WINDOW_US: u64 = 900_000_000;
+/// The counters of a kill rise while its report is printed, which takes up to this long on a slow console: a reading is
+/// from before the kill only if it is older.
+const REPORT_US: u64 = 150_000;
+/// Rows of a sealed recording, by role: what a plot of a screen's width can show several times over.
+const ROWS_LIMIT: usize = 1200;
+const ROWS_VICTIM: usize = 400;
+const ROWS_OTHERS: usize = 120;
+/// Other cgroups below the limit that are sealed with it: those that grew most.
+const MEMBERS: usize = 6;
+/// Processes that are sealed: the largest.
+const PROCESSES: usize = 24;
+/// Snapshots that are kept for kills to come, newest.
+const SNAPSHOTS: usize = 256;
+
+/// Evidence of one kill, on the recorder's clock.
+#[derive(Debug, Default)]
+pub(super) struct Sealed {
+    pub(super) timeline: Option<Timeline>,
+    pub(super) counters: Vec<CounterChange>,
+}
+
+/// The dear looks at processes, by pid.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots {
+    latest: HashMap<u32, Snapshot>,
+    order: VecDeque<u32>,
+}
+
+impl Snapshots {
+    /// Keeps one; one from a kill is not replaced by a lesser one that comes after it.
+    pub(super) fn add(&mut self, snapshot: Snapshot) {
+        let pid = snapshot.process.pid;
+        let keep = self.latest.get(&pid).is_some_and(|known| {
+            known.occasion == Occasion::Kill && known.pss_bytes.is_some() && snapshot.pss_bytes.is_none()
+        });
+        if keep {
+            return;
+        }
+        if self.latest.insert(pid, snapshot).is_none() {
+            self.order.push_back(pid);
+        }
+        if self.order.len() > SNAPSHOTS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.latest.remove(&oldest);
+        }
+    }
+
+    fn of(&self, pid: u32, since: BootTime) -> Option<&Snapshot> {
+        self.latest.get(&pid).filter(|snapshot| snapshot.at >= since)
+    }
+}
+
+impl Cgroups {
+    /// Seals what is known of a kill that happened `at`. Reads the counters of its levels now.
+    pub(super) fn seal(
+        &mut self,
+        report: &KernelReport,
+        at: BootTime,
+        now: BootTime,
+        snapshots: &Snapshots,
+    ) -> Sealed {
+        let limit = report.limit_cgroup.as_ref().and_then(|path| self.of_path(path.as_bytes()));
+        let victim = report.victim_cgroup.as_ref().and_then(|path| self.of_path(path.as_bytes()));
+        let levels = self.levels(victim.or(limit));
+        for key in &levels {
+            if let Some(watched) = self.known.get_mut(key) {
+                watched.read_counters(now);
+                watched.read_limits();
+            }
+        }
+        let before = BootTime(at.0.saturating_sub(REPORT_US));
+        let counters = levels.iter().filter_map(|key| self.counter_change(*key, before)).collect();
+        let from = BootTime(at.0.saturating_sub(WINDOW_US));
+        let domain = self.members(limit, &levels, from, now);
+        let mut roles: Vec<(u64, Role)> = limit.into_iter().map(|key| (key, Role::Limit)).collect();
+        roles.extend(levels.iter().filter(|key| Some(**key) != limit).map(|key| {
+            (*key, if Some(*key) == victim { Role::Victim } else { Role::Ancestor })
+        }));
+        roles.extend(domain.iter().map(|key| (*key, Role::Member)));
+        let cgroups: Vec<_> = roles.iter().filter_map(|(key, role)| self.record(*key, *role, from, now)).collect();
+        let inhabited: Vec<u64> = [limit, victim].into_iter().flatten().chain(domain).collect();
+        let processes = self.processes(&inhabited, from, now, snapshots);
+        Sealed { timeline: timeline(cgroups, processes), counters }
+    }
+
+    /// The cgroup and those above it that are watched, from the innermost up.
+    fn levels(&self, innermost: Option<u64>) -> Vec<u64> {
+        let Some(watched) = innermost.and_then(|key| self.known.get(&key)) else { return Vec::new() };
+        let path = watched.path.as_bytes();
+        let ends = (1..path.len()).rev().filter(|at| path.get(*at) == Some(&b'/'));
+        let above = ends.filter_map(|end| self.of_path(path.get(..end)?));
+        innermost.into_iter().chain(above).chain(self.of_path(b"/").filter(|root| Some(*root) != innermost)).collect()
+    }
+
+    fn counter_change(&self, key: u64, before: BootTime) -> Option<CounterChange> {
+        let watched = self.known.get(&key)?;
+        Some(CounterChange {
+            cgroup: watched.path.clone(),
+            before: watched.counters_before(before),
+            after: watched.counters_now(),
+            usage_bytes: watched.latest.and_then(|sample| sample.get(Series::Current)).map(Bytes),
+            limits: watched.limits,
+            removed: watched.gone_at.is_some(),
+        })
+    }
+
+    /// Those below the limit (of a kill of the machine: all) that grew most, apart from the levels of the kill themselves.
+    fn members(&self, limit: Option<u64>, levels: &[u64], from: BootTime, to: BootTime) -> Vec<u64> {
+        let domain = limit.and_then(|key| self.known.get(&key)).map(|watched| watched.path.as_bytes());
+        let is_below = |path: &[u8]| match domain {
+            Some(domain) => path.strip_prefix(domain).is_some_and(|rest| rest.starts_with(b"/") || domain == b"/"),
+            None => true,
+        };
+        let candidates = self.known.iter().filter(|(key, watched)| !levels.contains(key) && is_below(watched.path.as_bytes()));
+        let mut grown: Vec<(u64, u64)> = candidates.map(|(key, _)| (self.growth(*key, from, to), *key)).collect();
+        grown.sort_unstable_by_key(|(growth, key)| (Reverse(*growth), *key));
+        grown.into_iter().filter(|(growth, _)| *growth > 0).take(MEMBERS).map(|(_, key)| key).collect()
+    }
+
+    /// How far it rose above its lowest charge of the window.
+    fn growth(&self, key: u64, from: BootTime, to: BootTime) -> u64 {
+        // A coarse look is enough to choose by.
+        let rows = self.recorder.rows(CgroupKey(key), from, to, 16);
+        let charges = || rows.series(Series::Current).map(|(_, bytes)| bytes);
+        let (lowest, last) = (charges().min(), charges().next_back());
+        lowest.zip(last).map_or(0, |(lowest, last)| last.saturating_sub(lowest))
+    }
+
+    fn record(&self, key: u64, role: Role, from: BootTime, to: BootTime) -> Option<CgroupRecord> {
+        let watched = self.known.get(&key)?;
+        let at_most = match role {
+            Role::Limit => ROWS_LIMIT,
+            Role::Victim => ROWS_VICTIM,
+            Role::Ancestor | Role::Member => ROWS_OTHERS,
+        };
+        let rows = self.recorder.rows(CgroupKey(key), from, to, at_most);
+        (!rows.is_empty()).then(|| CgroupRecord {
+            cgroup: watched.path.clone(),
+            role,
+            limits: watched.limits,
+            base_interval_us: self.base_interval_us(),
+            lifetime_peak_bytes: watched.lifetime_peak,
+            rows,
+        })
+    }
+
+    fn processes(&self, keys: &[u64], from: BootTime, to: BootTime, snapshots: &Snapshots) -> Vec<ProcessRecord> {
+        let mut records: Vec<ProcessRecord> = Vec::new();
+        for key in keys {
+            let Some(watched) = self.known.get(key) else { continue };
+            for mut record in self.recorder.processes(CgroupKey(*key), from, to) {
+                record.cgroup = Untrusted::clone(&watched.path);
+                record.snapshot = snapshots.of(record.pid, from).cloned();
+                if !records.iter().any(|known| known.pid == record.pid) {
+                    records.push(record);
+                }
+            }
+        }
+        records.sort_by_key(|record| Reverse(largest(record)));
+        records.truncate(PROCESSES);
+        records
+    }
+}
+
+/// The most that a process was seen to hold.
+fn largest(record: &ProcessRecord) -> u64 {
+    let held = |p: &oomscope_core::incident::timeline::ProcessPoint| {
+        p.anon_bytes.0.saturating_add(p.shmem_bytes.0).saturating_add(p.swap_bytes.0)
+    };
+    record.points.iter().map(held).max().unwrap_or(0)
+}
+
+fn timeline(cgroups: Vec<CgroupRecord>, processes: Vec<ProcessRecord>) -> Option<Timeline> {
+    let first = cgroups.iter().filter_map(|cgroup| cgroup.rows.at_us.first()).min()?;
+    let last = cgroups.iter().filter_map(|cgroup| cgroup.rows.at_us.last()).max()?;
+    Some(Timeline { from_us: *first, to_us: *last, cgroups, processes })
+}

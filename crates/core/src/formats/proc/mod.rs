@@ -1,0 +1,72 @@
+//! The files of /proc, as bytes in and numbers out (Documentation/filesystems/proc.rst).
+//!
+//! Not the `procfs` crate: it wants UTF-8, and a process may give itself a name, an argument or a mapped file that is none.
+//! A parser here never fails. A field that this kernel does not print, or that cannot be read, is `None`.
+
+mod cgroup;
+mod fields;
+mod mappings;
+mod meminfo;
+mod smaps_rollup;
+mod stat;
+mod status;
+
+pub use cgroup::memory_cgroup;
+pub use mappings::{MAX_NAMES, MappingSums};
+pub use meminfo::MemInfo;
+pub use smaps_rollup::SmapsRollup;
+pub use stat::Stat;
+pub use status::Status;
+
+/// One counter of /proc/vmstat (`oom_kill 3`); `None` where this kernel does not count it.
+#[must_use]
+pub fn vmstat_counter(bytes: &[u8], name: &str) -> Option<u64> {
+    bytes.split(|b| *b == b'\n').find_map(|line| {
+        let value = line.strip_prefix(name.as_bytes())?.strip_prefix(b" ")?;
+        fields::number(value)
+    })
+}
+
+/// The arguments of /proc/PID/cmdline, joined by blanks: they end in NUL there, and a process that rewrote them may have left
+/// several NULs at the end.
+#[must_use]
+pub fn cmdline(bytes: &[u8]) -> Vec<u8> {
+    let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+    bytes.iter().take(end).map(|b| if *b == 0 { b' ' } else { *b }).collect()
+}
+
+/// The one number of /proc/PID/oom_score or oom_score_adj.
+#[must_use]
+pub fn number(bytes: &[u8]) -> Option<i64> {
+    fields::number(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only the whole name counts: `oom_kill` is not `oom_kill_x`.
+    #[test]
+    fn vmstat() {
+        let text = b"nr_free_pages 12\noom_kill_x 9\noom_kill 3\n";
+        assert_eq!(vmstat_counter(text, "oom_kill"), Some(3));
+        assert_eq!(vmstat_counter(text, "oom"), None);
+        assert_eq!(vmstat_counter(b"oom_kill \xff\n", "oom_kill"), None);
+    }
+
+    /// Arguments are told apart by blanks, and what they hold stays as it is.
+    #[test]
+    fn arguments() {
+        assert_eq!(cmdline(b"java\0-Xmx1g\0\0\0"), b"java -Xmx1g");
+        assert_eq!(cmdline(b"\xff\n\0"), b"\xff\n");
+        assert_eq!(cmdline(b""), b"");
+    }
+
+    /// Numbers may be negative and end in a newline; anything else is not known.
+    #[test]
+    fn numbers() {
+        assert_eq!(number(b"-998\n"), Some(-998));
+        assert_eq!(number(b"\n"), None);
+        assert_eq!(number(b"99999999999999999999\n"), None);
+    }
+}

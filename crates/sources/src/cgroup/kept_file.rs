@@ -1,0 +1,78 @@
+//! One file of a cgroup, kept open and read from its start again and again.
+
+use std::os::fd::OwnedFd;
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::{Errno, pread};
+
+/// No file of a cgroup is nearly as large, except `cgroup.procs` of very many processes; the rest of that is not read.
+const LARGEST: usize = 1 << 20;
+/// Holds `memory.stat` of today's kernels at once.
+const USUAL: usize = 8 << 10;
+
+/// A file that may not be there, or may not be kept open.
+#[derive(Debug)]
+pub(super) enum KeptFile {
+    /// Open for reading.
+    Open(OwnedFd),
+    /// Opened, read and closed each time, for want of file descriptors.
+    EachTime(&'static str),
+    /// This kernel does not have it, or not for this cgroup.
+    Missing,
+    /// It is there, and may not be read.
+    Refused(Errno),
+}
+
+impl KeptFile {
+    /// Opens a file of the cgroup whose folder is open. That the file is missing or refused is what it then is, not an error.
+    pub(super) fn open(directory: &OwnedFd, name: &'static str) -> Self {
+        match open_to_read(directory, name) {
+            Ok(file) => Self::Open(file),
+            Err(Errno::MFILE | Errno::NFILE) => Self::EachTime(name),
+            Err(Errno::NOENT | Errno::NODEV) => Self::Missing,
+            Err(errno) => Self::Refused(errno),
+        }
+    }
+
+    /// Reads the whole file into `buffer`; false where there is none.
+    pub(super) fn read(&self, directory: &OwnedFd, buffer: &mut Vec<u8>) -> Result<bool, Errno> {
+        buffer.clear();
+        match self {
+            Self::Open(file) => read_whole(file, buffer).map(|()| true),
+            Self::EachTime(name) => read_whole(&open_to_read(directory, name)?, buffer).map(|()| true),
+            Self::Missing | Self::Refused(_) => Ok(false),
+        }
+    }
+}
+
+/// Reads a file of an open folder once; false where there is none.
+pub(super) fn read_once(directory: &OwnedFd, name: &str, buffer: &mut Vec<u8>) -> Result<bool, Errno> {
+    buffer.clear();
+    match open_to_read(directory, name) {
+        Ok(file) => read_whole(&file, buffer).map(|()| true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn open_to_read(directory: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+}
+
+/// Reads from the start to the end. The end is known only from a read that gives nothing: a list of processes comes in parts
+/// even where the buffer has room (`seq_read_iter` in fs/seq_file.c). Going on right behind the last part costs next to
+/// nothing, since the kernel still stands there.
+pub(super) fn read_whole(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+    buffer.clear();
+    while buffer.len() < LARGEST {
+        buffer.reserve(USUAL);
+        let offset = buffer.len() as u64;
+        match pread(file, spare_capacity(buffer), offset) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! The machine as a whole: its memory, its kernel.
+
+use std::io;
+use std::path::PathBuf;
+
+use oomscope_core::evidence::Gap;
+use oomscope_core::formats::proc::{MemInfo, vmstat_counter};
+
+use crate::clock;
+use crate::host_root::HostRoot;
+
+/// One reading. What could not be read is `None`, with a gap that says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeReading {
+    /// /proc/meminfo; empty where it could not be read.
+    pub meminfo: MemInfo,
+    /// Processes that any OOM killer has killed since boot (`oom_kill` of /proc/vmstat, ≥ 4.13).
+    pub oom_kills: Option<u64>,
+    /// `uname -r`.
+    pub kernel_release: Option<String>,
+    /// Why the kernel is not as it was shipped, a bit a reason (Documentation/admin-guide/tainted-kernels.rst); 0: it is.
+    pub taint: Option<u64>,
+    /// Bytes of a page.
+    pub page_size: u64,
+    /// The uuid of this boot.
+    pub boot_id: Option<String>,
+    /// What is missing.
+    pub gaps: Vec<Gap>,
+}
+
+/// The machine below a root.
+#[derive(Clone, Debug)]
+pub struct Node {
+    root: HostRoot,
+}
+
+impl Node {
+    /// Below the machine's root.
+    #[must_use]
+    pub const fn new(root: HostRoot) -> Self {
+        Self { root }
+    }
+
+    /// Reads everything.
+    #[must_use]
+    pub fn read(&self) -> NodeReading {
+        let mut gaps = Vec::new();
+        let meminfo = self.file("/proc/meminfo", &mut gaps).map(|text| MemInfo::parse(&text)).unwrap_or_default();
+        let oom_kills = self.file("/proc/vmstat", &mut gaps).and_then(|text| {
+            let kills = vmstat_counter(&text, "oom_kill");
+            if kills.is_none() {
+                gaps.push(Gap::new("OOM kills since boot", "this kernel does not count them in /proc/vmstat"));
+            }
+            kills
+        });
+        let boot_id = clock::boot_id(&self.root).map_err(|e| gaps.push(Gap::new("boot id", e.to_string()))).ok();
+        NodeReading {
+            meminfo,
+            oom_kills,
+            kernel_release: self.line("/proc/sys/kernel/osrelease", &mut gaps),
+            taint: self.line("/proc/sys/kernel/tainted", &mut gaps).and_then(|bits| bits.parse().ok()),
+            // Of the running kernel, as with clocks: there is no file for it.
+            page_size: rustix::param::page_size() as u64,
+            boot_id,
+            gaps,
+        }
+    }
+
+    fn line(&self, path: &str, gaps: &mut Vec<Gap>) -> Option<String> {
+        self.file(path, gaps).map(|text| String::from_utf8_lossy(&text).trim().to_owned())
+    }
+
+    fn file(&self, path: &str, gaps: &mut Vec<Gap>) -> Option<Vec<u8>> {
+        let path: PathBuf = self.root.path(path);
+        std::fs::read(&path).map_err(|e: io::Error| gaps.push(Gap::new(path.display().to_string(), e.to_string()))).ok()
+    }
+}
