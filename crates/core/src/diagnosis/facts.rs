@@ -330,7 +330,13 @@ impl KernelVersion {
     /// Of the kernel that wrote the report; `None` where the log has no `CPU:` line.
     #[must_use]
     pub fn of(report: &KernelReport) -> Option<Self> {
-        let mut numbers = report.kernel_release.as_deref()?.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+        Self::of_release(report.kernel_release.as_deref()?)
+    }
+
+    /// Of `uname -r`; `None` where that does not begin with numbers.
+    #[must_use]
+    pub fn of_release(release: &str) -> Option<Self> {
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
         let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
         Some(Self(major, minor, numbers.next().and_then(Result::ok).unwrap_or(0)))
     }

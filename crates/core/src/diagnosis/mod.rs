@@ -12,7 +12,7 @@ pub mod growth;
 mod memory;
 pub mod pattern;
 mod plausible;
-mod ranking;
+pub(crate) mod ranking;
 mod recorded;
 pub mod rules;
 mod set_limit;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::facts::{KernelVersion, list_contains};
 use super::memory::managed_bytes;
 use crate::evidence::{Comm, Constraint, Gap, KernelReport, NodeMemory, Scope, Task};
-use crate::units::Limit;
+use crate::units::{Bytes, Limit};
 
 /// Rows of the ranking that a diagnosis keeps; the table of a large machine has thousands.
 pub(super) const MAX_ROWS: usize = 50;
@@ -102,7 +102,7 @@ pub(super) fn replay(report: &KernelReport, page_size: u64, no_table: &Gap) -> R
         ));
     }
     let chosen = chosen_pid(report);
-    let domain_pages = domain_bytes.map(|b| i64::try_from(b / page_size).unwrap_or(i64::MAX));
+    let domain_pages = domain_bytes.map(|bytes| pages(bytes, page_size));
     let mut rows: Vec<Ranked> = tasks.iter().map(|task| rank(task, domain_pages, page_size, chosen)).collect();
     rows.sort_by_key(|r| (Reverse(r.eligible), Reverse(r.points), Reverse(r.is_victim)));
     let tolerance = if kernel.is_some_and(|k| k >= NO_ROOT_BONUS) { 100 } else { 32 };
@@ -136,27 +136,61 @@ fn chosen_pid(report: &KernelReport) -> Option<u32> {
 }
 
 fn rank(task: &Task, domain_pages: Option<i64>, page_size: u64, chosen: Option<u32>) -> Ranked {
-    let pages =
-        |bytes: Option<crate::units::Bytes>| i64::try_from(bytes.map_or(0, |b| b.0) / page_size).unwrap_or(i64::MAX);
-    let own = pages(task.rss_bytes).saturating_add(pages(task.swap_bytes)).saturating_add(pages(task.pgtables_bytes));
-    let adj = i64::from(task.oom_score_adj.unwrap_or(0));
-    let adj_points = domain_pages.map_or(0, |d| (d / 1000).saturating_mul(adj));
+    let own = memory_pages([task.rss_bytes, task.swap_bytes, task.pgtables_bytes], page_size);
+    let badness = Badness::new(own, task.oom_score_adj.unwrap_or(0), domain_pages);
     Ranked {
         pid: task.pid,
         comm: task.comm.clone(),
-        points: own.saturating_add(adj_points),
-        adj_points,
+        points: badness.points(),
+        adj_points: badness.adj,
         share_permille: domain_pages.filter(|d| *d > 0).and_then(|d| u64::try_from(own.saturating_mul(1000) / d).ok()),
         eligible: eligible(task),
         is_victim: chosen.is_some_and(|pid| task.pid == pid || task.tgid == Some(pid)),
     }
 }
 
+/// What a process weighs, in pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Badness {
+    /// Its memory.
+    pub(crate) own: i64,
+    /// What `oom_score_adj` gives or takes.
+    pub(crate) adj: i64,
+}
+
+impl Badness {
+    /// `domain_pages` is what `oom_score_adj` is a share of; where that is unknown it counts for nothing.
+    pub(crate) fn new(own: i64, oom_score_adj: i32, domain_pages: Option<i64>) -> Self {
+        let adj = domain_pages.map_or(0, |domain| (domain / 1000).saturating_mul(i64::from(oom_score_adj)));
+        Self { own, adj }
+    }
+
+    pub(crate) fn points(self) -> i64 {
+        self.own.saturating_add(self.adj)
+    }
+}
+
+/// Resident, swapped out and page tables together, each in whole pages as the kernel counts them.
+pub(crate) fn memory_pages(parts: [Option<Bytes>; 3], page_size: u64) -> i64 {
+    parts.into_iter().fold(0, |sum, part| sum.saturating_add(pages(part.map_or(0, |bytes| bytes.0), page_size)))
+}
+
+/// Whole pages.
+pub(crate) fn pages(bytes: u64, page_size: u64) -> i64 {
+    i64::try_from(bytes / page_size.max(1)).unwrap_or(i64::MAX)
+}
+
+/// By how many pages two scores may differ without that saying which is really larger: memory is counted at different instants,
+/// and by the kernel itself in batches on every CPU. `tolerance` is the divisor of the larger one: 100 for 1 %.
+pub(crate) fn uncertainty(largest: i64, tolerance: i64) -> i64 {
+    (largest / tolerance).max(64)
+}
+
 /// `tolerance` is the divisor of the larger points that makes the margin: 100 for 1 %.
 fn judge(rows: &[Ranked], tolerance: i64) -> Choice {
     let Some(victim) = rows.iter().find(|r| r.is_victim) else { return Choice::NotInTable };
     let Some(first) = rows.first() else { return Choice::NotInTable };
-    let margin = (first.own_points().max(victim.own_points()) / tolerance).max(64);
+    let margin = uncertainty(first.own_points().max(victim.own_points()), tolerance);
     match first.points.saturating_sub(victim.points) {
         _ if !victim.eligible => Choice::Contradicted,
         0 => Choice::Confirmed,
@@ -168,7 +202,7 @@ fn judge(rows: &[Ranked], tolerance: i64) -> Choice {
 /// Whether another process that may be killed holds clearly more memory than the chosen one.
 fn decided_by_adj(rows: &[Ranked]) -> bool {
     let Some(victim) = rows.iter().find(|r| r.is_victim) else { return false };
-    let margin = (victim.own_points() / 100).max(64);
+    let margin = uncertainty(victim.own_points(), 100);
     rows.iter().any(|r| r.own_points() > victim.own_points().saturating_add(margin))
 }
 
@@ -219,7 +253,6 @@ fn domain_of_node(report: &KernelReport, node: &NodeMemory) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::evidence::Victim;
-    use crate::units::Bytes;
 
     fn task(pid: u32, rss_pages: u64, adj: i32) -> Task {
         Task {

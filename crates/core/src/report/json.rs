@@ -1,4 +1,4 @@
-//! A case, or another answer, as one line of JSON: `oomscope.case/v1` and its like, the public interface.
+//! A case as one line of JSON: `oomscope.case/v1`, the public interface.
 //!
 //! The names and units are those of the types; nothing is added or left out here. What is particular is the escaping:
 //! JSON permits every character from U+0080 up, and U+007F, unescaped in a string, among them C1 controls and marks that
@@ -9,15 +9,45 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter};
 
+use crate::case::Case;
+use crate::inspect::{Inspection, InspectionDiff};
+use crate::next::Outlook;
 use crate::text::acts_on_its_surroundings;
 
-/// The case, inspection or the like as one JSON object, without a newline in or after it.
+/// The case as one JSON object, without a newline in or after it.
 ///
 /// # Errors
 ///
-/// Those of `serde_json`; the types of this crate give it no occasion for any.
-pub fn line(value: &impl Serialize) -> Result<String, serde_json::Error> {
-    to_harmless_json(value)
+/// Those of `serde_json`; the types of a case give it no occasion for any.
+pub fn line(case: &Case) -> Result<String, serde_json::Error> {
+    to_harmless_json(case)
+}
+
+/// What `oomscope next` found, as one JSON object, without a newline in or after it.
+///
+/// # Errors
+///
+/// Those of `serde_json`; the types give it no occasion for any.
+pub fn next(outlook: &Outlook) -> Result<String, serde_json::Error> {
+    to_harmless_json(outlook)
+}
+
+/// What `oomscope inspect` found, as one JSON object, without a newline in or after it.
+///
+/// # Errors
+///
+/// Those of `serde_json`; the types give it no occasion for any.
+pub fn inspection(inspection: &Inspection) -> Result<String, serde_json::Error> {
+    to_harmless_json(inspection)
+}
+
+/// What grew between two looks, in the same way.
+///
+/// # Errors
+///
+/// As [`inspection`].
+pub fn inspection_diff(diff: &InspectionDiff) -> Result<String, serde_json::Error> {
+    to_harmless_json(diff)
 }
 
 /// Any value as JSON that acts on no terminal.

@@ -1,0 +1,144 @@
+//! What `oomscope next` shows: who would be killed, how far that is from changing, and the ranking.
+
+use super::page::Page;
+use super::style::Role;
+use super::table::{self, Row as Line, Shrink, left, right};
+use super::text::TextOptions;
+use super::words;
+use crate::incident::describe::describe;
+use crate::next::{Domain, Outlook, Row};
+
+/// A process name has up to 15 bytes.
+const NAME: usize = 15;
+/// A cgroup in a few words.
+const CGROUP: usize = 20;
+
+/// The outlook for a terminal. Ends with a newline.
+#[must_use]
+pub fn render(outlook: &Outlook, options: &TextOptions) -> String {
+    let mut page = Page::new(options);
+    verdict(&mut page, outlook);
+    facts(&mut page, outlook);
+    ranking(&mut page, outlook);
+    for gap in &outlook.gaps {
+        page.paragraph(Role::Gap, 0, &format!("not known: {}: {}", gap.wanted, gap.why));
+    }
+    page.finish()
+}
+
+fn verdict(page: &mut Page, outlook: &Outlook) {
+    let domain = &outlook.domain;
+    let line = match outlook.first() {
+        Some(_) if domain.oom_kill_disabled => "NOBODY WOULD BE KILLED".to_owned(),
+        Some(first) => format!("NEXT: {}", who(first)),
+        None => "NOBODY CAN BE KILLED".to_owned(),
+    };
+    let line = page.text(&line);
+    let line = format!("{} {}", page.paint(Role::Verdict, page.glyphs.cross), page.paint(Role::Verdict, &line));
+    page.raw(&line);
+    page.paragraph(Role::Plain, 0, &occasion(outlook));
+}
+
+fn who(row: &Row) -> String {
+    words::process(Some(&row.process.comm), "pid", Some(row.process.pid))
+}
+
+/// When that would be.
+fn occasion(outlook: &Outlook) -> String {
+    let domain = &outlook.domain;
+    let place = place(domain);
+    let when = match (domain.limit_bytes, outlook.excess_bytes) {
+        (Some(limit), Some(excess)) if domain.limit_is_supposed => {
+            format!("at once, if {place} were limited to {limit}: it holds {excess} more that cannot be given up")
+        }
+        (Some(limit), _) if domain.limit_is_supposed => format!("if {place} were limited to {limit} and reached that"),
+        (Some(limit), _) if domain.cgroup.is_some() => format!("if {place} reaches its limit of {limit}"),
+        (Some(memory), _) => format!("if {place} runs out of its {memory} of memory"),
+        (None, _) => format!("if {place} ran out of memory"),
+    };
+    match (domain.oom_kill_disabled, outlook.first()) {
+        (true, _) => format!("{when}: oom_kill_disable is set, so who asks for memory waits until there is some"),
+        (false, None) => format!("{when}: every process is exempt, or there is none"),
+        (false, Some(_)) => when,
+    }
+}
+
+fn place(domain: &Domain) -> String {
+    domain.cgroup.as_ref().map_or_else(|| "this machine".to_owned(), |cgroup| describe(cgroup.as_bytes()))
+}
+
+fn facts(page: &mut Page, outlook: &Outlook) {
+    let domain = &outlook.domain;
+    page.blank();
+    let mut memory = Vec::new();
+    if let Some(usage) = domain.usage_bytes {
+        memory.push(format!("{usage} in use"));
+    }
+    if let Some(stays) = domain.unreclaimable_bytes {
+        memory.push(format!("{stays} of it cannot be given up"));
+    }
+    if let Some(room) = outlook.room_bytes {
+        memory.push(format!("{room} can still be asked for"));
+    }
+    if !memory.is_empty() {
+        page.facts("memory", Role::Plain, &memory);
+    }
+    if let Some(with) = outlook.first().and_then(|first| first.dies_with.as_ref()) {
+        page.fact("with it", Role::Strong, &format!("all of {} (memory.oom.group)", describe(with.as_bytes())));
+    }
+    if let Some(margin) = outlook.margin {
+        page.fact("margin", Role::Plain, &margin_in_words(outlook, margin.pid));
+    }
+    if let Some(cgroup) = &domain.cgroup {
+        page.path("cgroup", &cgroup.to_string());
+    }
+}
+
+fn margin_in_words(outlook: &Outlook, second: u32) -> String {
+    let Some(margin) = outlook.margin else { return String::new() };
+    let second = outlook.processes.iter().find(|row| row.process.pid == second);
+    let second = second.map_or_else(|| format!("pid {}", margin.pid), who);
+    let close = if margin.too_close { "too close to call: " } else { "" };
+    format!("{close}{second} takes its place if it grows, or the first shrinks, by {}", margin.bytes)
+}
+
+fn ranking(page: &mut Page, outlook: &Outlook) {
+    if outlook.processes.is_empty() {
+        return;
+    }
+    page.heading("THE RANKING", "the kernel kills the highest score first");
+    let columns = [
+        right("#", 4),
+        left("name", 0).shrinking(Shrink::End, NAME),
+        right("pid", 0),
+        right("score", 0),
+        right("memory", 3),
+        right("adj", 1),
+        left("cgroup", 2).shrinking(Shrink::Middle, CGROUP),
+    ];
+    let rows: Vec<Line> = outlook.processes.iter().map(line).collect();
+    table::write(page, &columns, &rows);
+    if outlook.processes_omitted > 0 {
+        page.paragraph(Role::Dim, 0, &format!("and {} more", words::grouped(i128::from(outlook.processes_omitted))));
+    }
+}
+
+fn line(row: &Row) -> Line {
+    let role = match row.rank {
+        Some(1) => Role::Verdict,
+        Some(_) => Role::Plain,
+        None => Role::Dim,
+    };
+    Line {
+        role,
+        cells: vec![
+            row.rank.map_or_else(String::new, |rank| rank.to_string()),
+            words::name(&row.process.comm),
+            row.process.pid.to_string(),
+            row.rank.map_or_else(|| "spared".to_owned(), |_| words::grouped(i128::from(row.points))),
+            row.memory_bytes.to_string(),
+            words::adj(row.process.oom_score_adj),
+            row.cgroup.as_ref().map_or_else(String::new, |cgroup| describe(cgroup.as_bytes())),
+        ],
+    }
+}
