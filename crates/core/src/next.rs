@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::facts::KernelVersion;
 use crate::diagnosis::ranking::{Badness, memory_pages, pages, uncertainty};
-use crate::evidence::{Gap, Process};
+use crate::evidence::{Comm, Gap, Process};
+use crate::recorder::{Sample, Series};
 use crate::text::Untrusted;
 use crate::units::Bytes;
 
@@ -62,10 +63,28 @@ impl Domain {
         Some(Bytes(self.limit_bytes?.0.saturating_sub(stays)))
     }
 
+    /// Takes over what a sample of the cgroup says is in use.
+    pub fn fill_from(&mut self, sample: &Sample) {
+        self.usage_bytes = sample.get(Series::Current).map(Bytes);
+        self.unreclaimable_bytes = unreclaimable(sample).map(Bytes);
+    }
+
     /// `totalpages` of `constrained_alloc()`, in bytes.
     fn size(&self) -> Option<u64> {
         Some(self.limit_bytes?.0.saturating_add(self.swap_limit_bytes.0))
     }
+}
+
+/// Anonymous and shared memory, network buffers, and kernel memory as far as it is known not to be reclaimable slab: v1 does not tell, and it
+/// is not counted there.
+fn unreclaimable(sample: &Sample) -> Option<u64> {
+    let mut sum = sample.get(Series::Anon)?;
+    let kernel = sample.get(Series::Kernel).zip(sample.get(Series::SlabReclaimable));
+    let kernel = kernel.map(|(all, reclaimable)| all.saturating_sub(reclaimable));
+    for part in [sample.get(Series::Shmem), sample.get(Series::Sock), kernel] {
+        sum = sum.saturating_add(part.unwrap_or(0));
+    }
+    Some(sum)
 }
 
 /// A process of the domain.
@@ -102,10 +121,13 @@ pub struct Row {
 }
 
 /// How far the order at the top is from changing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Margin {
     /// Who would be first then.
     pub pid: u32,
+    /// Its name.
+    #[serde(flatten)]
+    pub comm: Comm,
     /// The second must grow, or the first shrink, by this much.
     pub bytes: Bytes,
     /// Too little to say who is first: the counts that the kernel compares are that inexact themselves.
@@ -140,6 +162,12 @@ impl Outlook {
     #[must_use]
     pub fn first(&self) -> Option<&Row> {
         self.processes.first().filter(|row| row.rank.is_some())
+    }
+
+    /// There is nobody to kill, or the kernel was told to kill nobody.
+    #[must_use]
+    pub fn nobody_would_be_killed(&self) -> bool {
+        self.first().is_none() || self.domain.oom_kill_disabled
     }
 }
 
@@ -236,6 +264,7 @@ fn margin(rows: &[(Row, bool)], order: Order, page_size: u64) -> Option<Margin> 
     let largest = first.points.saturating_sub(first.adj_points).max(second.points.saturating_sub(second.adj_points));
     Some(Margin {
         pid: second.process.pid,
+        comm: second.process.comm.clone(),
         bytes: Bytes::from_pages(u64::try_from(needed).unwrap_or(0), page_size),
         too_close: behind <= uncertainty(largest, 100),
     })

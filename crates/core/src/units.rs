@@ -1,6 +1,7 @@
 //! Quantities with their units in the type, and how people write them.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,46 @@ impl fmt::Display for Bytes {
             return f.pad(&format!("1 {}", UNITS[unit + 1]));
         }
         f.pad(&format!("{tenths} {}", UNITS[unit]))
+    }
+}
+
+/// Not a size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a size: write it like 256Mi, 1.5Gi, 512M or 268435456")]
+pub struct NotASize;
+
+/// As in a Kubernetes manifest or as people write it: `256Mi`, `256MiB`, `256M` (a million), `1.5 Gi`, `268435456`. Kubernetes' `m`, a
+/// thousandth of a byte, is refused: nobody means it.
+impl FromStr for Bytes {
+    type Err = NotASize;
+
+    fn from_str(text: &str) -> Result<Self, NotASize> {
+        let text = text.trim();
+        let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = text.split_at(unit_at);
+        let factor = factor_of(unit.trim()).ok_or(NotASize)?;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let whole: u64 = whole.parse().map_err(|_| NotASize)?;
+        let fraction: f64 = format!("0.{fraction}").parse().map_err(|_| NotASize)?;
+        let part = (fraction * factor as f64) as u64;
+        whole.checked_mul(factor).and_then(|bytes| bytes.checked_add(part)).map(Self).ok_or(NotASize)
+    }
+}
+
+fn factor_of(unit: &str) -> Option<u64> {
+    let unit = unit.strip_suffix('B').unwrap_or(unit);
+    let power = |prefix: &str| match prefix {
+        "K" | "k" => Some(1),
+        "M" => Some(2),
+        "G" => Some(3),
+        "T" => Some(4),
+        "P" => Some(5),
+        _ => None,
+    };
+    match unit.strip_suffix('i') {
+        _ if unit.is_empty() => Some(1),
+        Some(prefix) => power(prefix).map(|power| 1024_u64.pow(power)),
+        None => power(unit).map(|power| 1000_u64.pow(power)),
     }
 }
 
@@ -165,6 +206,20 @@ mod tests {
         assert_eq!(pair(1620, 1664), ("1620 KiB".to_owned(), "1664 KiB".to_owned()));
         assert_eq!(pair(304, 340), ("304 KiB".to_owned(), "340 KiB".to_owned()));
         assert_eq!(pair(2048, 2048), ("2 MiB".to_owned(), "2 MiB".to_owned()));
+    }
+
+    /// Sizes as people write them; what is none is refused rather than guessed at.
+    #[test]
+    fn sizes_from_people() {
+        let size = |text: &str| text.parse::<Bytes>().ok().map(|bytes| bytes.0);
+        assert_eq!(
+            (size("256Mi"), size("256 MiB"), size("268435456")),
+            (Some(256 << 20), Some(256 << 20), Some(256 << 20))
+        );
+        assert_eq!((size("1.5Gi"), size("512M"), size("2kB")), (Some(3 << 29), Some(512_000_000), Some(2000)));
+        for wrong in ["", "Mi", "1Q", "128m", "-1", "1.2.3", "99999999999P", "1e3", "."] {
+            assert_eq!(size(wrong), None, "{wrong}");
+        }
     }
 
     /// A quantity in a manifest never rounds below what was asked for.

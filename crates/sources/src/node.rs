@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use oomscope_core::evidence::Gap;
+use oomscope_core::formats::cgroup::{Pressure, pressure};
 use oomscope_core::formats::proc::{MemInfo, vmstat_counter};
 
 use crate::clock;
@@ -16,6 +17,8 @@ pub struct NodeReading {
     pub meminfo: MemInfo,
     /// Processes that any OOM killer has killed since boot (`oom_kill` of /proc/vmstat, ≥ 4.13).
     pub oom_kills: Option<u64>,
+    /// How long tasks of the whole machine have stalled for memory since boot (/proc/pressure/memory, ≥ 4.20 where it is on).
+    pub pressure: Pressure,
     /// `uname -r`.
     pub kernel_release: Option<String>,
     /// Why the kernel is not as it was shipped, a bit a reason (Documentation/admin-guide/tainted-kernels.rst); 0: it is.
@@ -57,6 +60,7 @@ impl Node {
         NodeReading {
             meminfo,
             oom_kills,
+            pressure: self.file("/proc/pressure/memory", &mut gaps).map(|text| pressure(&text)).unwrap_or_default(),
             kernel_release: self.line("/proc/sys/kernel/osrelease", &mut gaps),
             taint: self.line("/proc/sys/kernel/tainted", &mut gaps).and_then(|bits| bits.parse().ok()),
             // Of the running kernel, as with clocks: there is no file for it.
@@ -66,6 +70,12 @@ impl Node {
         }
     }
 
+    /// How readily it swaps (`vm.swappiness`, 0 to 200); `None` where it cannot be read.
+    #[must_use]
+    pub fn swappiness(&self) -> Option<u64> {
+        self.line("/proc/sys/vm/swappiness", &mut Vec::new())?.parse().ok()
+    }
+
     fn line(&self, path: &str, gaps: &mut Vec<Gap>) -> Option<String> {
         self.file(path, gaps).map(|text| String::from_utf8_lossy(&text).trim().to_owned())
     }
@@ -73,5 +83,29 @@ impl Node {
     fn file(&self, path: &str, gaps: &mut Vec<Gap>) -> Option<Vec<u8>> {
         let path: PathBuf = self.root.path(path);
         std::fs::read(&path).map_err(|e: io::Error| gaps.push(Gap::new(path.display().to_string(), e.to_string()))).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of this machine everything that every kernel has is known.
+    #[test]
+    fn this_machine() {
+        let node = Node::new(HostRoot::default()).read();
+        assert!(node.meminfo.total().is_some_and(|total| total.0 > 1 << 20));
+        assert!(node.kernel_release.is_some() && node.taint.is_some() && node.boot_id.is_some());
+        assert!(node.page_size.is_power_of_two());
+    }
+
+    /// A machine without /proc is a list of gaps, each with the file and the reason.
+    #[test]
+    fn nothing_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = Node::new(HostRoot::at(folder.path())).read();
+        assert_eq!((node.oom_kills, node.taint, node.pressure), (None, None, Pressure::default()));
+        assert_eq!(node.gaps.len(), 6);
+        assert!(node.gaps.iter().all(|gap| gap.why.contains("No such file")), "{:?}", node.gaps);
     }
 }

@@ -5,11 +5,14 @@ pub(crate) mod explain;
 pub(crate) mod export;
 mod filter;
 pub(crate) mod incidents;
+pub(crate) mod inspect;
 mod kept;
+pub(crate) mod next;
 mod output;
 pub(crate) mod rules;
 mod saved;
 pub(crate) mod show;
+mod target;
 pub(crate) mod watch;
 
 use std::io::Write as _;
@@ -52,6 +55,10 @@ pub(crate) enum Verb {
     Export(export::Args),
     #[command(after_help = demo::EXIT_CODES)]
     Demo(demo::Args),
+    #[command(after_help = inspect::EXIT_CODES, after_long_help = inspect::AFTER_LONG_HELP)]
+    Inspect(inspect::Args),
+    #[command(after_help = next::EXIT_CODES)]
+    Next(next::Args),
     /// List the diagnosis rules and what each one looks at
     #[command(after_help = PLAIN_EXIT_CODES)]
     Rules,

@@ -70,13 +70,7 @@ impl Snapshots {
 
 impl Cgroups {
     /// Seals what is known of a kill that happened `at`. Reads the counters of its levels now.
-    pub(super) fn seal(
-        &mut self,
-        report: &KernelReport,
-        at: BootTime,
-        now: BootTime,
-        snapshots: &Snapshots,
-    ) -> Sealed {
+    pub(super) fn seal(&mut self, report: &KernelReport, at: BootTime, now: BootTime, snapshots: &Snapshots) -> Sealed {
         let limit = report.limit_cgroup.as_ref().and_then(|path| self.of_path(path.as_bytes()));
         let victim = report.victim_cgroup.as_ref().and_then(|path| self.of_path(path.as_bytes()));
         let levels = self.levels(victim.or(limit));
@@ -91,9 +85,12 @@ impl Cgroups {
         let from = BootTime(at.0.saturating_sub(WINDOW_US));
         let domain = self.members(limit, &levels, from, now);
         let mut roles: Vec<(u64, Role)> = limit.into_iter().map(|key| (key, Role::Limit)).collect();
-        roles.extend(levels.iter().filter(|key| Some(**key) != limit).map(|key| {
-            (*key, if Some(*key) == victim { Role::Victim } else { Role::Ancestor })
-        }));
+        roles.extend(
+            levels
+                .iter()
+                .filter(|key| Some(**key) != limit)
+                .map(|key| (*key, if Some(*key) == victim { Role::Victim } else { Role::Ancestor })),
+        );
         roles.extend(domain.iter().map(|key| (*key, Role::Member)));
         let cgroups: Vec<_> = roles.iter().filter_map(|(key, role)| self.record(*key, *role, from, now)).collect();
         let inhabited: Vec<u64> = [limit, victim].into_iter().flatten().chain(domain).collect();
@@ -129,7 +126,8 @@ impl Cgroups {
             Some(domain) => path.strip_prefix(domain).is_some_and(|rest| rest.starts_with(b"/") || domain == b"/"),
             None => true,
         };
-        let candidates = self.known.iter().filter(|(key, watched)| !levels.contains(key) && is_below(watched.path.as_bytes()));
+        let candidates =
+            self.known.iter().filter(|(key, watched)| !levels.contains(key) && is_below(watched.path.as_bytes()));
         let mut grown: Vec<(u64, u64)> = candidates.map(|(key, _)| (self.growth(*key, from, to), *key)).collect();
         grown.sort_unstable_by_key(|(growth, key)| (Reverse(*growth), *key));
         grown.into_iter().filter(|(growth, _)| *growth > 0).take(MEMBERS).map(|(_, key)| key).collect()

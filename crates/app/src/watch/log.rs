@@ -34,13 +34,7 @@ pub(super) struct Follower {
 impl Follower {
     /// Starts at the oldest record of the ring: the first [`Follower::read`] brings what happened before.
     pub(super) fn new(log: KernelLog) -> Self {
-        Self {
-            log,
-            scanner: Scanner::new(),
-            clock: PrintkClock::default(),
-            quiet_since: None,
-            told_short: false,
-        }
+        Self { log, scanner: Scanner::new(), clock: PrintkClock::default(), quiet_since: None, told_short: false }
     }
 
     /// For a poll.

@@ -55,8 +55,8 @@ use kills::{Kills, Open, Untold};
 use log::{Follower, News};
 use node::Node;
 use notices::Notices;
-use output::{Output, Style};
 pub(crate) use output::{Message, Sink};
+use output::{Output, Style};
 use reader::{Reader, Seen, Subjects};
 use wake::Waker;
 
@@ -451,10 +451,7 @@ impl<'a> Watcher<'a> {
         let Some(watched) = self.cgroups.known.get(&untold.key) else { return };
         let victim_cgroup = watched.path.clone();
         self.node.told(usize::try_from(untold.count).unwrap_or(usize::MAX));
-        let report = KernelReport {
-            victim_cgroup: Some(victim_cgroup),
-            ..KernelReport::default()
-        };
+        let report = KernelReport { victim_cgroup: Some(victim_cgroup), ..KernelReport::default() };
         let sealed = self.cgroups.seal(&report, untold.at, now, &self.snapshots);
         let sealed = self.on_logs_clock(sealed);
         let ahead = self.log.as_ref().map_or(0, |log| log.clock().ahead_us());
@@ -462,13 +459,14 @@ impl<'a> Watcher<'a> {
         let at = When { boot_us: Some(at), wall: self.boot.wall_of(at), wall_local: None };
         let mut gaps = self.gaps.clone();
         let why = match &self.log {
-            Some(_) => "the kernel's log told nothing of it within 3 s: the ring was overwritten, or printk suppressed it",
+            Some(_) => {
+                "the kernel's log told nothing of it within 3 s: the ring was overwritten, or printk suppressed it"
+            }
             None => "the kernel's log cannot be read",
         };
         gaps.push(Gap::new("the report of this kill", why));
         let boot_id = self.boot.id().map(str::to_owned);
-        let incident =
-            Incident::from_counters(at, boot_id, sealed.counters, sealed.timeline, Vec::new(), gaps);
+        let incident = Incident::from_counters(at, boot_id, sealed.counters, sealed.timeline, Vec::new(), gaps);
         self.output.send(Message::Incident { incident: Box::new(incident), revision: 1, past: false });
         self.told += 1;
     }
@@ -508,9 +506,8 @@ fn is_better(now: &Incident, before: &Incident) -> bool {
         let processes = incident.timeline.iter().flat_map(|timeline| &timeline.processes);
         processes.filter(|process| process.snapshot.is_some()).count()
     };
-    let counters = |incident: &Incident| {
-        incident.counters.iter().map(|change| (change.after, change.removed)).collect::<Vec<_>>()
-    };
+    let counters =
+        |incident: &Incident| incident.counters.iter().map(|change| (change.after, change.removed)).collect::<Vec<_>>();
     victims(now) > victims(before) || looked_at(now) > looked_at(before) || counters(now) != counters(before)
 }
 

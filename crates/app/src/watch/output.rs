@@ -73,7 +73,8 @@ impl Output {
     pub(super) fn start(printer: Printer, style: Style, store: Option<Store>) -> anyhow::Result<Self> {
         let (to_print, prints) = sync_channel(PRINT_QUEUE);
         let (queue, messages) = sync_channel(CASE_QUEUE);
-        let printing = std::thread::Builder::new().name("print".into()).spawn(move || print(printer, &style, &prints))?;
+        let printing =
+            std::thread::Builder::new().name("print".into()).spawn(move || print(printer, &style, &prints))?;
         let cases = Cases {
             maker: CaseMaker::default(),
             store,

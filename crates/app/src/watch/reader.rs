@@ -78,7 +78,15 @@ impl Reader {
         waker: Waker,
     ) -> std::io::Result<Self> {
         let stopped = Arc::new(AtomicBool::new(false));
-        let work = Work { alarms: Arc::clone(&alarms), stopped: Arc::clone(&stopped), proc, subjects, to, waker, last: HashMap::new() };
+        let work = Work {
+            alarms: Arc::clone(&alarms),
+            stopped: Arc::clone(&stopped),
+            proc,
+            subjects,
+            to,
+            waker,
+            last: HashMap::new(),
+        };
         let thread = std::thread::Builder::new().name("reader".into()).spawn(move || work.run())?;
         Ok(Self { alarms, stopped, thread: Some(thread) })
     }

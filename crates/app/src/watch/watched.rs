@@ -196,7 +196,8 @@ impl Watched {
     pub(super) fn unreclaimable(&self) -> Option<Bytes> {
         let full = self.full.as_ref()?;
         let held = [Series::Anon, Series::Shmem].into_iter().map(|series| full.get(series)).sum::<Option<u64>>()?;
-        let kernel = full.get(Series::Kernel).unwrap_or(0).saturating_sub(full.get(Series::SlabReclaimable).unwrap_or(0));
+        let kernel =
+            full.get(Series::Kernel).unwrap_or(0).saturating_sub(full.get(Series::SlabReclaimable).unwrap_or(0));
         Some(Bytes(held.saturating_add(kernel)))
     }
 }

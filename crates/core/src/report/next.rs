@@ -6,7 +6,7 @@ use super::table::{self, Row as Line, Shrink, left, right};
 use super::text::TextOptions;
 use super::words;
 use crate::incident::describe::describe;
-use crate::next::{Domain, Outlook, Row};
+use crate::next::{Domain, Margin, Outlook, Row};
 
 /// A process name has up to 15 bytes.
 const NAME: usize = 15;
@@ -86,18 +86,16 @@ fn facts(page: &mut Page, outlook: &Outlook) {
     if let Some(with) = outlook.first().and_then(|first| first.dies_with.as_ref()) {
         page.fact("with it", Role::Strong, &format!("all of {} (memory.oom.group)", describe(with.as_bytes())));
     }
-    if let Some(margin) = outlook.margin {
-        page.fact("margin", Role::Plain, &margin_in_words(outlook, margin.pid));
+    if let Some(margin) = &outlook.margin {
+        page.fact("margin", Role::Plain, &in_words(margin));
     }
     if let Some(cgroup) = &domain.cgroup {
         page.path("cgroup", &cgroup.to_string());
     }
 }
 
-fn margin_in_words(outlook: &Outlook, second: u32) -> String {
-    let Some(margin) = outlook.margin else { return String::new() };
-    let second = outlook.processes.iter().find(|row| row.process.pid == second);
-    let second = second.map_or_else(|| format!("pid {}", margin.pid), who);
+fn in_words(margin: &Margin) -> String {
+    let second = words::process(Some(&margin.comm), "pid", Some(margin.pid));
     let close = if margin.too_close { "too close to call: " } else { "" };
     format!("{close}{second} takes its place if it grows, or the first shrinks, by {}", margin.bytes)
 }

@@ -105,6 +105,16 @@ impl Proc {
         proc::memory_cgroup(&file).map(Untrusted::from)
     }
 
+    /// True where process 1 of this /proc is the machine's own first process, which is never killed, and not that of a container.
+    /// `None` where that cannot be seen.
+    #[must_use]
+    pub fn has_init_of_machine(&self) -> Option<bool> {
+        // PROC_PID_INIT_INO, include/linux/proc_ns.h.
+        const INITIAL: &[u8] = b"pid:[4026531836]";
+        let namespace = rustix::fs::readlink(self.folder.join("1/ns/pid"), Vec::new()).ok()?;
+        Some(namespace.as_bytes() == INITIAL)
+    }
+
     /// True for a thread of the kernel; `None` where the process is gone.
     #[must_use]
     pub fn is_kernel_thread(&self, pid: u32) -> Option<bool> {

@@ -19,6 +19,12 @@ const MAX_LINES: usize = 65_536 * 50;
 /// How much to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
+    /// `maps` alone, for the names and the address space: cheap however much memory there is. Keeps as many mappings as said, the
+    /// largest.
+    Names {
+        /// How many.
+        mappings: usize,
+    },
     /// `smaps_rollup` for the sums, `maps` for the names: what can be had in the window after a kill decision. Keeps as many mappings
     /// as said, the largest.
     Sums {
@@ -76,22 +82,34 @@ impl Proc {
             }
             None => missing("open files", "it ended, or may not be looked into".to_owned()),
         }
-        match folder.try_read("smaps_rollup", 8192) {
-            // Once the memory is given up the file is empty rather than refused.
-            Ok(bytes) if bytes.is_empty() => missing("PSS", "its memory was already given up".to_owned()),
-            Ok(bytes) => {
-                let rollup = SmapsRollup::parse(&bytes);
-                snapshot.pss_bytes = rollup.pss;
-                snapshot.pss_anon_bytes = rollup.pss_anon;
-                snapshot.pss_file_bytes = rollup.pss_file;
-                snapshot.pss_shmem_bytes = rollup.pss_shmem;
+        if !matches!(depth, Depth::Names { .. }) {
+            match smaps_rollup(&folder) {
+                Ok(rollup) => {
+                    snapshot.pss_bytes = rollup.pss;
+                    snapshot.pss_anon_bytes = rollup.pss_anon;
+                    snapshot.pss_file_bytes = rollup.pss_file;
+                    snapshot.pss_shmem_bytes = rollup.pss_shmem;
+                }
+                Err(why) => missing("PSS", why),
             }
-            Err(e) => missing("PSS", e.to_string()),
         }
-        if let (Depth::Sums { mappings: most }, Some(mappings)) = (depth, &mut snapshot.mappings) {
+        let (Depth::Names { mappings: most } | Depth::Sums { mappings: most }) = depth else {
+            return Taken { snapshot, gaps };
+        };
+        if let Some(mappings) = &mut snapshot.mappings {
             mappings.truncate(most);
         }
         Taken { snapshot, gaps }
+    }
+}
+
+/// The sums, or why there are none.
+fn smaps_rollup(folder: &Folder) -> Result<SmapsRollup, String> {
+    match folder.try_read("smaps_rollup", 8192) {
+        // Once the memory is given up the file is empty rather than refused.
+        Ok(bytes) if bytes.is_empty() => Err("its memory was already given up".to_owned()),
+        Ok(bytes) => Ok(SmapsRollup::parse(&bytes)),
+        Err(e) => Err(e.to_string()),
     }
 }
 
