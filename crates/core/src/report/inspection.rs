@@ -37,10 +37,9 @@ pub fn render(inspection: &Inspection, count: usize, options: &TextOptions) -> S
 
 /// How much, and how far from the nearest limit: the answer in one line.
 fn title(page: &mut Page, inspection: &Inspection) {
-    let who = names::title(&inspection.target);
     let used = inspection.levels.first().and_then(|level| level.usage_bytes);
     let used = used.map_or_else(|| "memory not known".to_owned(), |bytes| format!("{bytes} in use"));
-    let line = page.text(&format!("{who}: {used}"));
+    let line = page.text(&format!("{}{}: {used}", process_in(inspection), names::cgroup(&inspection.target)));
     for line in super::layout::wrap(&line, page.width()) {
         let line = page.paint(Role::Strong, &line);
         page.raw(&line);
@@ -61,6 +60,18 @@ fn title(page: &mut Page, inspection: &Inspection) {
     page.paragraph(Role::Plain, 0, &text);
 }
 
+/// `java (pid 7) with 12 MiB (PSS), in `, where one process was asked for.
+fn process_in(inspection: &Inspection) -> String {
+    let Some(pid) = inspection.target.pid else { return String::new() };
+    let Some(inspected) = inspection.processes.first() else { return format!("process {pid} in ") };
+    let name = words::process(Some(&inspected.snapshot.process.comm), "pid", Some(pid));
+    match (inspected.snapshot.pss_bytes, inspected.share()) {
+        (Some(pss), _) => format!("{name} with {pss} by PSS, in "),
+        (None, Some(rss)) => format!("{name} with {rss} resident, in "),
+        (None, None) => format!("{name} in "),
+    }
+}
+
 fn can_be_freed(inspection: &Inspection) -> String {
     match inspection.reclaimable() {
         Some((free, _)) if free.0 > 0 => format!("; {free} more the kernel can take back from the target"),
@@ -78,7 +89,13 @@ fn levels(page: &mut Page, inspection: &Inspection) {
     if inspection.levels.is_empty() {
         return;
     }
-    page.heading("LIMITS IN FORCE", "from the target up; the least headroom marked");
+    let tightest = inspection.tightest();
+    let counts = |of: fn(&Level) -> Option<u64>| inspection.levels.iter().filter_map(of).collect::<Vec<_>>();
+    let is_zero = |counts: &[u64]| !counts.is_empty() && counts.iter().all(|n| *n == 0);
+    let (hits, ooms, killed) = (counts(limit_hits), counts(|l| own_events(&l.counters).oom), counts(oom_kills));
+    let marked = tightest.map(|_| ", the least headroom marked").unwrap_or_default();
+    let never = if is_zero(&hits) { "; none was ever hit" } else { "" };
+    page.heading("LIMITS IN FORCE", &format!("from the target up{marked}{never}"));
     let columns = [
         left("", 0),
         left("cgroup", 0).shrinking(Shrink::Middle, 16),
@@ -90,10 +107,10 @@ fn levels(page: &mut Page, inspection: &Inspection) {
         right("ooms", 5),
         right("killed", 4),
     ];
-    let tightest = inspection.tightest();
+    // A column of zeros tells less than the path that it would take the room of.
+    let told = |counts: &[u64], count: Option<u64>| count_cell(count.filter(|_| !is_zero(counts)));
     let row = |level: &Level| {
         let is_tightest = tightest == Some(level);
-        let events = own_events(&level.counters);
         Row {
             role: if is_tightest { Role::Strong } else { Role::Plain },
             cells: vec![
@@ -103,9 +120,9 @@ fn levels(page: &mut Page, inspection: &Inspection) {
                 level.limits.max_bytes.map_or_else(String::new, short_limit),
                 words::size(level.headroom_bytes),
                 words::size(level.peak_bytes),
-                count_cell(events.max.or(level.counters.failcnt)),
-                count_cell(events.oom),
-                count_cell(events.oom_kill),
+                told(&hits, limit_hits(level)),
+                told(&ooms, own_events(&level.counters).oom),
+                told(&killed, oom_kills(level)),
             ],
         }
     };
@@ -122,6 +139,14 @@ fn levels(page: &mut Page, inspection: &Inspection) {
 /// A cgroup's own where the kernel tells them apart.
 fn own_events(counters: &Counters) -> Events {
     counters.local.or(counters.hierarchical).unwrap_or_default()
+}
+
+fn limit_hits(level: &Level) -> Option<u64> {
+    own_events(&level.counters).max.or(level.counters.failcnt)
+}
+
+fn oom_kills(level: &Level) -> Option<u64> {
+    own_events(&level.counters).oom_kill
 }
 
 fn short_limit(limit: Limit) -> String {
@@ -259,7 +284,7 @@ fn mappings(page: &mut Page, inspection: &Inspection, count: usize) {
     };
     page.heading("LARGEST MAPPINGS", note);
     let columns = [
-        left("mapping", 0).shrinking(Shrink::Middle, 16),
+        left("mapping", 0).shrinking(Shrink::Middle, 34),
         right("PSS", 0),
         right("resident", 1),
         right("anon", 3),

@@ -30,7 +30,10 @@ pub fn render(diff: &InspectionDiff, count: usize, options: &TextOptions) -> Str
 }
 
 fn title(page: &mut Page, diff: &InspectionDiff) {
-    let who = names::title(&diff.target);
+    let who = match diff.target.pid {
+        Some(pid) => format!("{}, cgroup of process {pid}", names::cgroup(&diff.target)),
+        None => names::cgroup(&diff.target),
+    };
     let time = diff.elapsed_us.map_or_else(|| "between the two".to_owned(), |us| format!("in {}", words::duration(us)));
     let grew = match &diff.usage {
         Some(usage) => format!("{who}: {} {time}{}", signed(usage.change_bytes), rate(usage.per_minute_bytes)),

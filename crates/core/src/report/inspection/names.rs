@@ -7,14 +7,10 @@ use crate::report::style::Role;
 use crate::report::words;
 use crate::text::{Untrusted, name_in_text};
 
-/// `container 3f2a… of pod 9f3c…`, `nginx.service`, `/a/b`: the target in the fewest words.
-pub(super) fn title(target: &Target) -> String {
+/// `container 3f2a… of pod 9f3c…`, `nginx.service`, `cgroup /a/b`: whose cgroup it is, in the fewest words.
+pub(super) fn cgroup(target: &Target) -> String {
     let owner = target.identity.as_ref().and_then(owner);
-    let cgroup = owner.unwrap_or_else(|| format!("cgroup {}", name_in_text(target.cgroup.as_bytes())));
-    match target.pid {
-        Some(pid) => format!("process {pid} in {cgroup}"),
-        None => cgroup,
-    }
+    owner.unwrap_or_else(|| format!("cgroup {}", name_in_text(target.cgroup.as_bytes())))
 }
 
 fn owner(identity: &Identity) -> Option<String> {
