@@ -4,7 +4,13 @@
 
 use oomscope_core::case::Case;
 use oomscope_core::diagnosis::diagnose;
+use oomscope_core::evidence::{Comm, CounterChange, Counters, Limits, Mapping, Process, Snapshot};
+use oomscope_core::incident::Incident;
+use oomscope_core::incident::timeline::{CgroupRecord, ProcessPoint, ProcessRecord, Rows, Timeline};
+use oomscope_core::recorder::Series;
 use oomscope_core::report::{TextOptions, json, text};
+use oomscope_core::time::BootTime;
+use oomscope_core::units::{Bytes, Limit};
 use oomscope_testkit::corpus::{own_kernel_scenarios, public_logs};
 use oomscope_testkit::explain;
 
@@ -42,6 +48,45 @@ fn every_case_survives_its_json() {
         let options = TextOptions::default();
         assert_eq!(text::render(&read, &options), text::render(&case, &options), "{name}");
     }
+}
+
+/// What only a watcher knows comes back too: the recording, the processes with their snapshots, the counters.
+#[test]
+fn the_live_parts_survive() {
+    let name = || Comm::from(&b"a\xffb"[..]);
+    let mut samples = Rows { at_us: vec![BootTime(1), BootTime(2)], ..Rows::default() };
+    samples.columns.insert(Series::Current, vec![Some(4096), None]);
+    let limits =
+        Limits { max_bytes: Some(Limit::At(Bytes(1 << 20))), high_bytes: Some(Limit::Unlimited), ..Limits::default() };
+    let record = CgroupRecord { cgroup: "/a".into(), limits, rows: samples, ..CgroupRecord::default() };
+    let snapshot = Snapshot {
+        process: Process { pid: 7, comm: name(), cmdline: Some("java\0-Xmx1g".into()), ..Process::default() },
+        fds: Some([("socket".to_owned(), 3)].into_iter().collect()),
+        mappings: Some(vec![Mapping { name: "[heap]".into(), count: 1, ..Mapping::default() }]),
+        ..Snapshot::default()
+    };
+    let process = ProcessRecord {
+        pid: 7,
+        comm: name(),
+        points: vec![ProcessPoint { at_us: BootTime(1), ..ProcessPoint::default() }],
+        snapshot: Some(snapshot),
+        ..ProcessRecord::default()
+    };
+    let change = CounterChange {
+        cgroup: "/a".into(),
+        before: None,
+        after: Some(Counters { failcnt: Some(3), ..Counters::default() }),
+        usage_bytes: Some(Bytes(5)),
+        limits,
+        removed: true,
+    };
+    let incident = Incident {
+        timeline: Some(Timeline { cgroups: vec![record], processes: vec![process], ..Timeline::default() }),
+        counters: vec![change],
+        ..Incident::default()
+    };
+    let case = Case::new(incident.clone(), diagnose(&incident));
+    assert_eq!(again(&json::line(&case).unwrap()), case);
 }
 
 /// Of names that are not UTF-8, a process's comes back byte for byte (`comm_hex`). A cgroup's path comes back as it was

@@ -20,8 +20,9 @@ use pipeline::Pipeline;
 /// Explain the OOM kills in kernel logs
 ///
 /// Reads dmesg, /dev/kmsg, journalctl, syslog, serial consoles, JSON log lines and text that somebody pasted, compressed or
-/// not, and recognises by itself which it is. Without a FILE it reads what is piped in, else this machine's own kernel log. A
-/// case is printed as soon as it is complete, so `dmesg -w | oomscope explain` works.
+/// not, and recognises by itself which it is; also cases that were saved (`oomscope export`, `-o json`), which it judges again.
+/// Without a FILE it reads what is piped in, else this machine's own kernel log. A case is printed as soon as it is complete, so
+/// `dmesg -w | oomscope explain` works.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Logs to read (`-` for standard input; patterns are expanded; .gz .xz .zst .bz2 too)

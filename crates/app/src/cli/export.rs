@@ -14,8 +14,8 @@ use super::{Outcome, complain, show};
 
 /// Write an incident that `oomscope watch` has kept to a file, for `explain` and `show` on any machine
 ///
-/// The file is the case as one line of JSON (oomscope.case/v1), as it was stored. It has what the machine knew of the kill, command lines and
-/// log lines among it: look at it before you give it away.
+/// The file is the case as one line of JSON (oomscope.case/v1), as it was stored. It has what the machine knew of the kill,
+/// command lines and log lines among it: look at it before you give it away.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// An id of `oomscope incidents` or the beginning of one, or `last` for the newest

@@ -138,6 +138,6 @@ fn wide(options: TextOptions) -> TextOptions {
 
 /// The id, and the case in what is left of the width.
 fn row(case: &Case, widest: usize, options: &TextOptions) -> String {
-    let rest = TextOptions { width: options.columns().saturating_sub(widest + 2), ..options.clone() };
+    let rest = TextOptions { width: options.columns().saturating_sub(widest + 2), ..*options };
     format!("{:widest$}  {}", escape(case.id.as_bytes()), one_line::render(case, &rest))
 }

@@ -7,8 +7,11 @@
 //!
 //! One row a case, by its id. The row holds the case as its line of JSON, compressed with zstd and its checksum; the other
 //! columns are copies for listing and choosing. The file is the current user's alone (0600): command lines may hold secrets.
+//!
+//! A process opens a file once at a time: SQLite's locks are those of POSIX, and the look at the header that [`Store::open`]
+//! takes would let go of those of another opening.
 
-#![allow(dead_code, reason = "wired up next")]
+#![allow(dead_code, reason = "the writing half is for the watcher")]
 
 mod blob;
 mod error;
@@ -24,6 +27,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use oomscope_core::case::Case;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 pub(crate) use error::Error;
@@ -157,6 +161,7 @@ impl Store {
         let mut notices = self.open_again_if_gone()?;
         let kept = match self.insert(case) {
             Err(error) if error.is_damage() => {
+                self.let_go()?;
                 notices.push(recover::replace(&self.path, &error)?);
                 notices.extend(self.open_again()?);
                 self.insert(case)?
@@ -254,9 +259,20 @@ impl Store {
     }
 
     fn open_again(&mut self) -> Result<Vec<String>, Error> {
+        self.let_go()?;
         let Opened { store, notices } = Self::open(&self.path, self.retention)?;
         *self = store;
         Ok(notices)
+    }
+
+    /// Closes the file. What closes a file last removes the journal beside it, by its name: once another file has taken the
+    /// place of this one, the journal is that one's.
+    fn let_go(&mut self) -> Result<(), Error> {
+        let nothing = schema::in_memory().map_err(|e| self.reading(e))?;
+        self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(|e| self.reading(e))?;
+        self.db = nothing;
+        self.file = None;
+        Ok(())
     }
 
     fn reading(&self, source: rusqlite::Error) -> Error {

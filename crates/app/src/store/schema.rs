@@ -24,7 +24,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use oomscope_core::case::Case;
 use oomscope_core::diagnosis::Killer;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use super::error::{Error, shown};
 
@@ -179,7 +179,28 @@ pub(super) fn in_memory() -> rusqlite::Result<Connection> {
 pub(super) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     db.busy_timeout(PATIENCE)?;
-    Ok(db)
+    match version(&db).map_err(|error| error.sqlite_error_code()) {
+        // Readers of a write-ahead log make a file beside it. Where nothing can be made (a disk image mounted to be looked at)
+        // nobody writes either.
+        Err(Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) => immutable(path),
+        _ => Ok(db),
+    }
+}
+
+/// <https://www.sqlite.org/uri.html>; every byte is escaped but those that mean themselves.
+fn immutable(path: &Path) -> rusqlite::Result<Connection> {
+    use std::fmt::Write as _;
+    let mut uri = "file:".to_owned();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => uri.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => uri.push(char::from(byte)),
+            // Writing to a string does not fail.
+            byte => write!(uri, "%{byte:02x}").unwrap_or_default(),
+        }
+    }
+    uri.push_str("?immutable=1");
+    Connection::open_with_flags(uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
 }
 
 fn version(db: &Connection) -> rusqlite::Result<i32> {

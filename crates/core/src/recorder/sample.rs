@@ -42,7 +42,7 @@ pub enum Series {
     /// where the kernel tells that apart (≥ 5.2).
     #[serde(rename = "high_events")]
     High,
-    /// How often a charge met the limit: `max` of the events, v1 `memory.failcnt`.
+    /// How often a charge met the limit: `max` of the events, v1 `memory.failcnt` and `memory.memsw.failcnt` together.
     #[serde(rename = "max_events")]
     Max,
     /// How often reclaim failed and the OOM killer was called.

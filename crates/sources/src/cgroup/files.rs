@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstat, open, statat};
 use rustix::io::Errno;
 
 use super::error::Error;
-use super::kept_file::{KeptFile, read_once};
+use super::kept_file::KeptFile;
 use super::limits;
 use super::peak::{Peak, PeakReset};
 use super::place::Hierarchy;
@@ -39,6 +39,9 @@ enum Item {
     Events,
     LocalEvents,
     FailCount,
+    /// The same for memory and swap together, which is charged first: where both limits are equal, only this one rises (and on
+    /// 6.18 none, seen there: `track_failcnt` of `struct page_counter` is set for memory alone).
+    SwapFailCount,
     Kernel,
     Swap,
     Pressure,
@@ -46,17 +49,24 @@ enum Item {
 }
 
 impl Item {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Usage,
         Self::Stat,
         Self::Events,
         Self::LocalEvents,
         Self::FailCount,
+        Self::SwapFailCount,
         Self::Kernel,
         Self::Swap,
         Self::Pressure,
         Self::Processes,
     ];
+
+    /// Kept open, v1's `cgroup.procs` repeats itself as long as it is read at least every second: the list belongs to the open
+    /// file until one second after its last use (`CGROUP_PIDLIST_DESTROY_DELAY` in kernel/cgroup/cgroup-v1.c; seen on 6.18).
+    const fn is_stale_when_kept(self, version: Version) -> bool {
+        matches!((self, version), (Self::Processes, Version::V1))
+    }
 
     /// `None`: this version has it nowhere, or in another file.
     const fn name(self, version: Version) -> Option<&'static str> {
@@ -66,6 +76,7 @@ impl Item {
             Self::Events => (Some("memory.oom_control"), Some("memory.events")),
             Self::LocalEvents => (None, Some("memory.events.local")),
             Self::FailCount => (Some("memory.failcnt"), None),
+            Self::SwapFailCount => (Some("memory.memsw.failcnt"), None),
             Self::Kernel => (Some("memory.kmem.usage_in_bytes"), None),
             Self::Swap => (None, Some("memory.swap.current")),
             Self::Pressure => (None, Some("memory.pressure")),
@@ -225,8 +236,7 @@ impl CgroupFiles {
         let oom_kill = self.read(Item::Events)?.and_then(|text| format::oom_control(text).oom_kill);
         let failcnt = self.number(Item::FailCount)?;
         let local = oom_kill.map(|oom_kill| Events { oom_kill: Some(oom_kill), ..Events::default() });
-        let with_swap = read_once(&self.directory, "memory.memsw.failcnt", &mut self.buffer).unwrap_or(false);
-        let memory_swap_failcnt = if with_swap { format::number(&self.buffer) } else { None };
+        let memory_swap_failcnt = self.number(Item::SwapFailCount)?;
         Ok(Counters { local, hierarchical: None, failcnt, memory_swap_failcnt })
     }
 
@@ -241,8 +251,11 @@ impl CgroupFiles {
     /// This cgroup's own events, without what is below it; on v1 what there is of them.
     fn own_events(&mut self) -> Result<Events, Error> {
         if self.version == Version::V1 {
-            let oom_kill = self.read(Item::Events)?.and_then(|text| format::oom_control(text).oom_kill);
-            return Ok(Events { oom_kill, max: self.number(Item::FailCount)?, ..Events::default() });
+            let counters = self.counters_v1()?;
+            let oom_kill = counters.local.and_then(|local| local.oom_kill);
+            // A charge fails at one of the two limits only.
+            let max = counters.failcnt.map(|own| own.saturating_add(counters.memory_swap_failcnt.unwrap_or(0)));
+            return Ok(Events { oom_kill, max, ..Events::default() });
         }
         if let Some(text) = self.read(Item::LocalEvents)? {
             return Ok(format::events(text));
@@ -294,7 +307,8 @@ impl CgroupFiles {
         } else {
             gaps.extend(self.peak.gap(self.version));
         }
-        if self.kept.iter().any(|file| matches!(file, KeptFile::EachTime(_))) {
+        let reopened = |item: &Item| matches!(self.kept_file(*item), KeptFile::EachTime(_));
+        if Item::ALL.iter().any(|item| reopened(item) && !item.is_stale_when_kept(self.version)) {
             gaps.push(Gap::new(
                 "files of the cgroup kept open",
                 "out of file descriptors (ulimit -n): reading costs more",
@@ -325,7 +339,10 @@ impl CgroupFiles {
     fn read(&mut self, item: Item) -> Result<Option<&[u8]>, Error> {
         let Some(file) = self.kept.get(item as usize) else { return Ok(None) };
         match file.read(&self.directory, &mut self.buffer) {
-            Ok(there) => Ok(there.then_some(&self.buffer)),
+            Ok(true) => Ok(Some(&self.buffer)),
+            // Without the memory controller no file is open that would tell that the cgroup is gone.
+            Ok(false) if matches!(item, Item::Usage | Item::Events) => self.still_there().map(|()| None),
+            Ok(false) => Ok(None),
             Err(errno) => self.explain(errno, item.name(self.version).unwrap_or_default()).map(|()| None),
         }
     }
@@ -371,5 +388,9 @@ impl CgroupFiles {
 }
 
 fn open_all(directory: &OwnedFd, version: Version) -> [KeptFile; Item::ALL.len()] {
-    Item::ALL.map(|item| item.name(version).map_or(KeptFile::Missing, |name| KeptFile::open(directory, name)))
+    Item::ALL.map(|item| match item.name(version) {
+        Some(name) if item.is_stale_when_kept(version) => KeptFile::EachTime(name),
+        Some(name) => KeptFile::open(directory, name),
+        None => KeptFile::Missing,
+    })
 }

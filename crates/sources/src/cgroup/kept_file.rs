@@ -16,7 +16,7 @@ const USUAL: usize = 8 << 10;
 pub(super) enum KeptFile {
     /// Open for reading.
     Open(OwnedFd),
-    /// Opened, read and closed each time, for want of file descriptors.
+    /// Opened, read and closed each time: for want of file descriptors, or since it must be.
     EachTime(&'static str),
     /// This kernel does not have it, or not for this cgroup.
     Missing,

@@ -101,9 +101,8 @@ impl Tree {
     /// # Errors
     /// [`Error::Notify`].
     pub fn changes(&mut self) -> Result<Vec<Change>, Error> {
-        if self.read_events()? {
-            self.rescan();
-        } else if self.missed.needs_rescans() && self.last_scan.elapsed() >= RESCAN_EVERY {
+        let lost = self.read_events()?;
+        if lost || (self.missed.needs_rescans() && self.last_scan.elapsed() >= RESCAN_EVERY) {
             self.rescan();
         }
         Ok(std::mem::take(&mut self.changes))

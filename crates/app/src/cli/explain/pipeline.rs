@@ -48,7 +48,7 @@ pub(super) struct Pipeline {
 
 /// What was found in a log.
 enum Found {
-    Event(LogEvent),
+    Event(Box<LogEvent>),
     /// A case that was saved before, on this line.
     Saved(u64, Result<Box<Case>, Unreadable>),
 }
@@ -73,7 +73,7 @@ impl OpenLog {
     /// What is complete now that nothing comes for a while, the next file of the log begins, or it ends.
     fn flush(&mut self, flush: impl FnOnce(&mut Scanner, &mut dyn FnMut(LogEvent))) -> Vec<Found> {
         let mut found = Vec::new();
-        flush(&mut self.scanner, &mut |event| found.push(Found::Event(event)));
+        flush(&mut self.scanner, &mut |event| found.push(Found::Event(Box::new(event))));
         found
     }
 
@@ -87,11 +87,11 @@ impl OpenLog {
 
 fn take_piece(scanner: &mut Scanner, piece: Piece<'_>, found: &mut Vec<Found>) {
     match piece {
-        Piece::Log(bytes) => scanner.push(bytes, &mut |event| found.push(Found::Event(event))),
+        Piece::Log(bytes) => scanner.push(bytes, &mut |event| found.push(Found::Event(Box::new(event)))),
         Piece::Case(line) => {
             found.push(Found::Saved(scanner.line(), saved::parse(line).map(Box::new)));
             // In place of the line, so that the lines after it keep their numbers.
-            scanner.push(b"\n", &mut |event| found.push(Found::Event(event)));
+            scanner.push(b"\n", &mut |event| found.push(Found::Event(Box::new(event))));
         }
     }
 }
@@ -355,7 +355,7 @@ impl Pipeline {
     fn emit(&mut self, log: &OpenLog, found: Vec<Found>, sink: &mut Sink<'_>) -> anyhow::Result<()> {
         for found in found {
             let case = match found {
-                Found::Event(event) => self.maker.case(event, &log.origin),
+                Found::Event(event) => self.maker.case(*event, &log.origin),
                 Found::Saved(_, Ok(case)) => diagnosed_again(*case),
                 Found::Saved(line, Err(why)) => {
                     complain(&format!("{}:{line}: {why}", log.origin.file.as_deref().unwrap_or("standard input")));
