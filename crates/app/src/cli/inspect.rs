@@ -170,7 +170,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn wait(time: Duration) -> anyhow::Result<Option<u8>> {
     const CTRL_C: u8 = 2;
     let signals = signals::Held::begin()?;
-    let mut progress = Progress::of_seconds("waiting for the second look (Ctrl-C: now)", time.as_secs());
+    complain(&format!("looked once; looking again in {:#} (Ctrl-C: now)", SignedDuration::try_from(time)?));
+    let mut progress = Progress::of_seconds("waiting for the second look", time.as_secs());
     let begun = Instant::now();
     while let Some(rest) = time.checked_sub(begun.elapsed()).filter(|rest| !rest.is_zero()) {
         std::thread::sleep(rest.min(TICK));

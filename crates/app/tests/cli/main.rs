@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic, also in its helpers")]
 
 mod demo;
+mod fake_node;
 mod filters;
 mod incidents;
 mod inputs;
+mod inspect;
 mod output;
 mod run;
 mod streams;
