@@ -138,7 +138,9 @@ impl FakeNode {
             mapping("50000000-60000000", "/dev/shm/ring", mapped, mapped, 0),
         ];
         self.write(&format!("{folder}/smaps"), &smaps.concat());
-        self.write(&format!("{folder}/maps"), &smaps.concat());
+        let is_mapping = |line: &&str| line.contains(" rw-p ");
+        let maps = smaps.concat().lines().filter(is_mapping).map(|line| format!("{line}\n")).collect::<String>();
+        self.write(&format!("{folder}/maps"), &maps);
         self.write(
             &format!("{folder}/smaps_rollup"),
             &format!("0-1 ---p 0 00:00 0 [rollup]\nPss: {} kB\n", heap + half + mapped),

@@ -129,6 +129,40 @@ fn v2_text() {
     show("inspect-diff", &["inspect", "--compare", &pair[0], &pair[1]]);
 }
 
+/// docs/inspect.md names every field of both objects.
+#[test]
+fn the_page_names_every_field() {
+    let node = FakeNode::new();
+    let files = Files::new();
+    let saved = files.path().join("a.json").into_os_string().into_string().unwrap();
+    let mut objects = vec![look(CONTAINER, &["--root", node.root(), "--save", &saved])];
+    node.stat(240, 80, 10);
+    node.process(4711, "app", 220, 60, 9);
+    node.write(&format!("sys/fs/cgroup{}/cgroup.procs", node.container()), "4711\n");
+    objects.push(look(CONTAINER, &["--root", node.root(), "--since", &saved]));
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/inspect.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut missing: Vec<String> = Vec::new();
+    while let Some(value) = objects.pop() {
+        match value {
+            Value::Array(items) => objects.extend(items),
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    if !page.contains(&format!("`{name}`")) {
+                        missing.push(name.clone());
+                    }
+                    // Their keys are the kernel's own words.
+                    if !(name == "memory_stat" || name == "fds" && value.is_object()) {
+                        objects.push(value);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(missing.is_empty(), "docs/inspect.md does not name {missing:?}");
+}
+
 /// Files that are no saved looks, of another schema, or there already, are told apart, and nothing is overwritten unasked.
 #[test]
 fn saved_looks() {
@@ -245,7 +279,11 @@ fn real_growth() {
     assert!(process["pss_bytes"].as_u64().unwrap() >= 20 * MIB);
     assert!(before["mappings"][0]["rss_bytes"].as_u64().unwrap() >= 20 * MIB, "{}", before["mappings"][0]);
     // Whoever runs the tests may have left it further open files.
-    assert!(before["fds"]["file"].as_u64() >= Some(2) && before["fds"]["pipe"].as_u64() >= Some(2), "{}", before["fds"]);
+    assert!(
+        before["fds"]["file"].as_u64() >= Some(2) && before["fds"]["pipe"].as_u64() >= Some(2),
+        "{}",
+        before["fds"]
+    );
     let text = run(&["inspect", target]);
     assert!(text.out.contains("are mapped by no process here"), "{}", text.out);
 

@@ -13,7 +13,7 @@ use super::table::{self, Row, Shrink, left, right};
 use super::words;
 use crate::evidence::{Counters, Events, Gap};
 use crate::inspect::{InspectedProcess, Inspection, Level, MappingTotal, Stall};
-use crate::text::{Untrusted, name_in_text};
+use crate::text::name_in_text;
 use crate::units::{Bytes, Limit};
 
 /// Gaps shown.
@@ -98,12 +98,12 @@ fn levels(page: &mut Page, inspection: &Inspection) {
     page.heading("LIMITS IN FORCE", &format!("from the target up{marked}{never}"));
     let columns = [
         left("", 0),
-        left("cgroup", 0).shrinking(Shrink::Middle, 16),
+        left("cgroup", 0).shrinking(Shrink::Middle, 22),
         right("used", 0),
         right("limit", 0),
         right("headroom", 1),
         right("peak", 2),
-        right("limit hits", 3),
+        right("hits", 3),
         right("ooms", 5),
         right("killed", 4),
     ];
@@ -248,15 +248,19 @@ fn processes(page: &mut Page, inspection: &Inspection, count: usize) {
         right("threads", 6),
         right("files", 5),
         right("adj", 4),
+        left("in", 6).shrinking(Shrink::Middle, 12),
         left("command", 7).shrinking(Shrink::End, 12),
     ];
     let is_swapping = inspection.processes.iter().any(|p| p.snapshot.process.swap_bytes.is_some_and(|b| b.0 > 0));
-    let rows: Vec<Row> = inspection.processes.iter().take(count).map(|p| process_row(p, is_swapping)).collect();
+    let in_several =
+        inspection.processes.iter().any(|p| inspection.processes.first().is_some_and(|q| p.cgroup != q.cgroup));
+    let row = |p: &InspectedProcess| process_row(p, is_swapping, in_several);
+    let rows: Vec<Row> = inspection.processes.iter().take(count).map(row).collect();
     table::write(page, &columns, &rows);
     more(page, n, rows.len(), "process", "processes");
 }
 
-fn process_row(inspected: &InspectedProcess, is_swapping: bool) -> Row {
+fn process_row(inspected: &InspectedProcess, is_swapping: bool, in_several: bool) -> Row {
     let process = &inspected.snapshot.process;
     Row::plain(vec![
         words::name(&process.comm),
@@ -269,6 +273,7 @@ fn process_row(inspected: &InspectedProcess, is_swapping: bool) -> Row {
         process.threads.map_or_else(String::new, |n| n.to_string()),
         count_cell(inspected.fd_count()),
         words::adj(process.oom_score_adj),
+        if in_several { names::level(&inspected.cgroup) } else { String::new() },
         process.cmdline.as_ref().map_or_else(String::new, ToString::to_string),
     ])
 }
@@ -344,9 +349,4 @@ pub(super) fn gaps(page: &mut Page, gaps: &[Gap]) {
     if gaps.len() > GAPS {
         page.paragraph(Role::Dim, 2, &format!("and {} more, in the JSON", gaps.len() - GAPS));
     }
-}
-
-/// A cgroup path may be any bytes.
-pub(super) fn path(path: &Untrusted) -> String {
-    path.to_string()
 }

@@ -1,6 +1,6 @@
 //! What grew, for a person at a terminal: the most first.
 
-use super::names;
+use super::{names, own_events};
 use crate::evidence::Counters;
 use crate::inspect::{Change, Continuity, InspectionDiff, ProcessBrief, ProcessChange};
 use crate::report::TextOptions;
@@ -91,21 +91,15 @@ fn when(page: &mut Page, diff: &InspectionDiff) {
 
 /// Counters that rose, of the level that they belong to.
 fn limit_events(page: &mut Page, diff: &InspectionDiff) {
-    type Counter = fn(&Counters) -> Option<u64>;
-    let own = |of: fn(&crate::evidence::Events) -> Option<u64>| {
-        move |counters: &Counters| counters.local.or(counters.hierarchical).as_ref().and_then(of)
-    };
-    let max = own(|e| e.max);
-    let hits: &[(&str, &dyn Fn(&Counters) -> Option<u64>)] = &[
-        ("charges met the limit of", &move |c| max(c).or(c.failcnt)),
-        ("times throttled at memory.high of", &own(|e| e.high)),
-        ("times out of memory at the limit of", &own(|e| e.oom)),
-        ("processes OOM-killed in", &own(|e| e.oom_kill)),
+    let kinds: [(&str, fn(&Counters) -> Option<u64>); 4] = [
+        ("charges met the limit of", |c| own_events(c).max.or(c.failcnt)),
+        ("times throttled at memory.high of", |c| own_events(c).high),
+        ("times out of memory at the limit of", |c| own_events(c).oom),
+        ("processes OOM-killed in", |c| own_events(c).oom_kill),
     ];
-    let _: Option<Counter> = None;
     let mut lines = Vec::new();
-    for (what, counter) in hits {
-        for (cgroup, rise) in diff.rises(|counters| counter(counters)) {
+    for (what, counter) in kinds {
+        for (cgroup, rise) in diff.rises(counter) {
             lines.push(format!("{} {what} {}", words::grouped(i128::from(rise)), names::level(cgroup)));
         }
     }

@@ -1,51 +1,45 @@
-//! How cgroups, containers and open files are called.
+//! What cgroups, containers and open files are called.
 
-use crate::incident::identity::Identity;
+use crate::incident::describe::describe;
+use crate::incident::level::{Level, level_of};
 use crate::inspect::Target;
 use crate::report::page::Page;
 use crate::report::style::Role;
 use crate::report::words;
 use crate::text::{Untrusted, name_in_text};
 
-/// `container 3f2a… of pod 9f3c…`, `nginx.service`, `cgroup /a/b`: whose cgroup it is, in the fewest words.
+/// `container 3d4cccf9d78b of pod 0f1e2d3c`, `service nginx.service`, `cgroup /a/b`: whose cgroup it is, in the fewest words.
 pub(super) fn cgroup(target: &Target) -> String {
-    let owner = target.identity.as_ref().and_then(owner);
-    owner.unwrap_or_else(|| format!("cgroup {}", name_in_text(target.cgroup.as_bytes())))
+    describe(target.cgroup.as_bytes())
 }
 
-fn owner(identity: &Identity) -> Option<String> {
-    let pod = words::pod(identity).map(|pod| format!("pod {pod}"));
-    let container = identity
-        .container
-        .as_deref()
-        .map(|name| words::clean(name).into_owned())
-        .or_else(|| identity.container_id.as_deref().map(words::container_id));
-    let machine = |name: &Untrusted| name_in_text(name.as_bytes());
-    match (container, pod) {
-        (Some(container), Some(pod)) => Some(format!("container {container} of {pod}")),
-        (Some(container), None) => Some(format!("container {container}")),
-        (None, Some(pod)) => Some(pod),
-        (None, None) => identity.machine.as_ref().or(identity.unit.as_ref()).map(machine),
-    }
-}
-
-/// The cgroup, and what else its path tells.
+/// The cgroup, and in full what is told of its owner.
 pub(super) fn write(page: &mut Page, target: &Target) {
-    page.path("cgroup", &super::path(&target.cgroup));
+    page.path("cgroup", &target.cgroup.to_string());
     let Some(identity) = &target.identity else { return };
-    let unit = identity.unit.as_ref().map(|unit| name_in_text(unit.as_bytes()));
     let qos = identity.qos.as_ref().map(|qos| format!("QoS {qos}"));
-    let facts: Vec<String> = [identity.runtime.clone(), qos, unit].into_iter().flatten().collect();
-    page.facts("run by", Role::Plain, &facts);
+    let pod: Vec<String> = words::pod(identity).into_iter().chain(qos).collect();
+    page.facts("pod", Role::Plain, &pod);
+    let id = identity.container_id.as_deref().map(|id| words::clean(id).into_owned());
+    let container: Vec<String> = identity.container.iter().cloned().chain(id).chain(identity.runtime.clone()).collect();
+    page.facts("container", Role::Plain, &container);
 }
 
-/// The last component of a path; long ids lose their middle in the table.
+/// What a level is: `container 3d4cccf9d78b`, `pod 0f1e2d3c`, `kubepods.slice`; a path that tells no owner by its last name.
 pub(super) fn level(cgroup: &Untrusted) -> String {
     let path = cgroup.as_bytes();
-    let last = path.rsplit(|b| *b == b'/').find(|part| !part.is_empty());
-    match last {
-        Some(last) => Untrusted::from(last).to_string(),
-        None => "/ (root)".to_owned(),
+    match level_of(path) {
+        Level::Root => "/ (root)".to_owned(),
+        // The pod is a level of its own.
+        Level::Container => {
+            let name = describe(path);
+            name.split_once(" of pod").map_or_else(|| name.clone(), |(container, _)| container.to_owned())
+        }
+        Level::Pod | Level::PlainContainer | Level::VirtualMachine | Level::Job | Level::App => describe(path),
+        _ => {
+            let last = path.rsplit(|b| *b == b'/').find(|part| !part.is_empty()).unwrap_or(path);
+            Untrusted::from(last).to_string()
+        }
     }
 }
 
