@@ -51,3 +51,22 @@ pub fn duration(us: u64) -> String {
         _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
     }
 }
+
+/// The same without a second unit that is zero: `1 min`, `2 h`.
+#[must_use]
+pub fn span(us: u64) -> String {
+    let text = duration(us);
+    let short = [" 0 s", " 0 min", " 0 h"].iter().find_map(|zero| text.strip_suffix(zero));
+    short.map_or_else(|| text.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A round length of time reads as people say it.
+    #[test]
+    fn round_spans() {
+        assert_eq!([60_000_000, 61_000_000, 7_200_000_000, 500_000].map(span), ["1 min", "1 min 1 s", "2 h", "500 ms"]);
+    }
+}

@@ -6,6 +6,10 @@
     reason = "the fence is for core itself: a test may read the pages and logs of the repository"
 )]
 
+#[allow(dead_code, reason = "the stories of the live tests; two of them are read here")]
+#[path = "live/stories.rs"]
+mod stories;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -54,6 +58,9 @@ fn json_page_names_every_field() {
         for case in cases_of(&std::fs::read(log).unwrap()) {
             names_of(&serde_json::to_value(case).unwrap(), &mut names);
         }
+    }
+    for incident in [stories::spike(), stories::sidecar_killed_unseen()] {
+        names_of(&serde_json::to_value(Case::new(incident.clone(), diagnose(&incident))).unwrap(), &mut names);
     }
     assert!(names.len() > 80, "the logs gave cases: {names:?}");
     let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();

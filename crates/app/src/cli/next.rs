@@ -129,3 +129,6 @@ fn of_target(host: &Host, target: &OsString, if_limit: Option<Bytes>, gaps: &mut
     complain("nothing limits the memory of this target but the machine's own: ranking all processes of the machine");
     Ok((domain::of_node(&host.node), members::of_node(host, gaps)?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use oomscope_core::formats::cgroup as format;
 use oomscope_core::incident::identity::identify;
-use oomscope_core::text::escape;
 use oomscope_sources::cgroup::Hierarchy;
 use oomscope_sources::process::Proc;
 
@@ -92,7 +91,8 @@ fn by_name(name: &[u8], hierarchy: &Hierarchy) -> anyhow::Result<PathBuf> {
         }
         !is_it
     });
-    let shown = escape(name);
+    // Whoever shows the error escapes it.
+    let shown = String::from_utf8_lossy(name);
     match found.as_slice() {
         [] => bail!("nothing here is called \"{shown}\"; a target is {HELP}"),
         [one] => Ok(one.clone()),

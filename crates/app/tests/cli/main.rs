@@ -8,6 +8,7 @@ mod filters;
 mod incidents;
 mod inputs;
 mod inspect;
+mod next;
 mod output;
 mod run;
 mod streams;

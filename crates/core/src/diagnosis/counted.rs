@@ -5,7 +5,7 @@
 
 use super::verdict::{self, Verdict};
 use super::{Confidence, Killer};
-use crate::evidence::Gap;
+use crate::evidence::{Gap, Scope};
 use crate::incident::Incident;
 use crate::incident::counted::{self, CountedLimit};
 
@@ -96,6 +96,8 @@ fn alone(incident: &Incident, by_log: Verdict, said: CountedLimit) -> Verdict {
                 ..by_path
             }
         }
+        // The victim's line alone already tells a cgroup's kill from one of the machine.
+        CountedLimit::NoCgroup if incident.report().scope == Some(Scope::Memcg) => by_log,
         CountedLimit::NoCgroup => verdict::of_some_machine(),
         CountedLimit::Unknown(gap) => {
             Verdict { gap: by_log.gap.filter(|_| !incident.is_counted_only()).or(Some(gap)), ..by_log }

@@ -261,3 +261,53 @@ fn is_exact(recorded: &Recorded<'_>, top: u64) -> bool {
     let to_the_end = recorded.usage_at_kill.is_some() || recorded.after.is_some_and(|a| a.get(Series::Peak).is_some());
     at_limit || (kept && to_the_end && recorded.samples.len() > 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What looks at every phase show, each asked for by itself: its highest value, and its last one.
+    fn by_force(values: &[(BootTime, u64)], kill: u64, interval: u64) -> Option<Seen> {
+        let shown = |at: u64| values.iter().rfind(|(then, _)| then.0 <= at).map(|(_, value)| *value);
+        let of_phase = |phase: u64| {
+            let looks = (0..).map_while(|n| kill.checked_sub(phase + n * interval)).map(shown);
+            looks.take_while(Option::is_some).flatten().collect::<Vec<_>>()
+        };
+        let phases: Vec<Vec<u64>> = (0..interval).map(of_phase).collect();
+        let highest = phases.iter().flatten().max()?;
+        let worst = (0..interval).min_by_key(|phase| phases[*phase as usize].iter().max().copied())?;
+        let last = phases.iter().map(|looks| looks.first().copied());
+        Some(Seen {
+            lowest_bytes: phases[worst as usize].iter().max().copied().map(Bytes),
+            highest_bytes: Bytes(*highest),
+            lowest_last_look_us: worst,
+            last_lowest_bytes: last.clone().min().flatten().map(Bytes),
+            last_highest_bytes: Bytes(last.flatten().max()?),
+        })
+    }
+
+    proptest! {
+        /// The sweep over arcs finds what trying every phase finds, for irregular rows and recordings shorter than an interval.
+        #[test]
+        fn scrapers_by_force(steps in prop::collection::vec((0_u64..12, 0_u64..9), 1..40), after in 0_u64..12, interval in 1_u64..40) {
+            let mut at = 100;
+            let mut values = Vec::new();
+            for (step, value) in steps {
+                at += step;
+                values.push((BootTime(at), value));
+            }
+            let kill = at + after;
+            prop_assert_eq!(seen(&values, BootTime(kill), interval), by_force(&values, kill, interval));
+        }
+    }
+
+    /// Without values there is nothing to see, and a recording shorter than the interval may be missed altogether.
+    #[test]
+    fn short_recordings() {
+        assert_eq!(seen(&[], BootTime(9), 10), None);
+        let seen = seen(&[(BootTime(5), 7)], BootTime(9), 10).unwrap();
+        assert_eq!((seen.lowest_bytes, seen.highest_bytes, seen.last_lowest_bytes), (None, Bytes(7), None));
+    }
+}

@@ -34,7 +34,9 @@ fn of_remains(facts: &Facts<'_>) -> Option<String> {
     Some(match (facts.victim(), facts.trigger()) {
         (Some(victim), _) => {
             let what = if cgroup { "because a cgroup's memory limit was reached" } else { "by the OOM killer" };
-            let why = if facts.report.extent.rate_limited {
+            let why = if facts.incident.is_counted_only() {
+                "only the cgroups' counters tell of it"
+            } else if facts.report.extent.rate_limited {
                 "the kernel printed no report for it"
             } else {
                 "the rest of its report is not in the log"
@@ -55,6 +57,9 @@ fn of_remains(facts: &Facts<'_>) -> Option<String> {
             "{} could get no more memory and the OOM killer ran; the rest of the report, with who was killed, is not in the log.",
             words::trigger(trigger, &facts.report.tasks)
         ),
+        (None, None) if facts.incident.is_counted_only() => {
+            "The cgroups' counters tell of an OOM kill; who was killed, and what ran out, is not known.".to_owned()
+        }
         (None, None) => format!("The log has only a fragment of {unknown}: neither who was killed nor why is in it."),
     })
 }
@@ -147,6 +152,9 @@ fn without_victim(facts: &Facts<'_>) -> String {
             None if all_exempt => format!("{all} (oom_score_adj -1000), so nothing was freed"),
             None => format!("{all}, so nothing was freed"),
         };
+    }
+    if facts.incident.is_counted_only() {
+        return "a process was killed, which one is not known".to_owned();
     }
     "the log does not show which process was killed".to_owned()
 }

@@ -3,7 +3,7 @@
 
 use crate::evidence::{Comm, Task, Trigger, Victim};
 use crate::text::name_in_text;
-pub(super) use crate::time::duration;
+pub(super) use crate::time::span as duration;
 use crate::units::Bytes;
 
 /// `java (pid 193)`, `a process with an empty name (pid 4)`, `pid 5`.

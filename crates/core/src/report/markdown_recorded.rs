@@ -61,7 +61,7 @@ fn dashboards(out: &mut String, case: &Case) {
         put!(out, "| {} |", row.join(" | "));
     }
     put!(out, "\nT{}.", prose(recorded::peak_line(dashboards).strip_prefix('t').unwrap_or_default()));
-    if dashboards.scrapers.iter().any(|scraper| scraper.working_set.is_some()) {
+    if recorded::shows_working_set(dashboards) {
         put!(out, "{}", recorded::WORKING_SET);
     }
 }

@@ -114,14 +114,16 @@ fn ranking(page: &mut Page, outlook: &Outlook) {
         right("adj", 1),
         left("cgroup", 2).shrinking(Shrink::Middle, CGROUP),
     ];
-    let rows: Vec<Line> = outlook.processes.iter().map(line).collect();
+    let rows: Vec<Line> = outlook.processes.iter().map(|row| line(row, &outlook.domain)).collect();
     table::write(page, &columns, &rows);
     if outlook.processes_omitted > 0 {
         page.paragraph(Role::Dim, 0, &format!("and {} more", words::grouped(i128::from(outlook.processes_omitted))));
     }
 }
 
-fn line(row: &Row) -> Line {
+fn line(row: &Row, domain: &Domain) -> Line {
+    // The domain's own name stands above the table.
+    let elsewhere = row.cgroup.as_ref().filter(|cgroup| Some(*cgroup) != domain.cgroup.as_ref());
     let role = match row.rank {
         Some(1) => Role::Verdict,
         Some(_) => Role::Plain,
@@ -136,7 +138,67 @@ fn line(row: &Row) -> Line {
             row.rank.map_or_else(|| "spared".to_owned(), |_| words::grouped(i128::from(row.points))),
             row.memory_bytes.to_string(),
             words::adj(row.process.oom_score_adj),
-            row.cgroup.as_ref().map_or_else(String::new, |cgroup| describe(cgroup.as_bytes())),
+            elsewhere.map_or_else(String::new, |cgroup| describe(cgroup.as_bytes())),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::Process;
+    use crate::next::{Candidate, Machine, outlook};
+    use crate::units::Bytes;
+
+    const MIB: u64 = 1 << 20;
+
+    fn candidate(pid: u32, name: &str, mib: u64) -> Candidate {
+        let anon_bytes = Some(Bytes(mib * MIB));
+        let process = Process { pid, comm: name.into(), anon_bytes, file_bytes: Some(Bytes(0)), ..Process::default() };
+        Candidate { process, cgroup: Some("/app".into()), dies_with: Some("/app".into()), ..Candidate::default() }
+    }
+
+    fn shown(limit_mib: u64, supposed: bool) -> String {
+        let domain = Domain {
+            cgroup: Some("/app".into()),
+            limit_bytes: Some(Bytes(limit_mib * MIB)),
+            limit_is_supposed: supposed,
+            usage_bytes: Some(Bytes(200 * MIB)),
+            unreclaimable_bytes: Some(Bytes(150 * MIB)),
+            ..Domain::default()
+        };
+        let machine = Machine { page_size: 4096, kernel_release: None };
+        let candidates = vec![candidate(7, "small", 30), candidate(8, "\u{1b}[31mbig", 100)];
+        render(&outlook(domain, candidates, machine, 10), &TextOptions { unicode: false, ..TextOptions::default() })
+    }
+
+    /// The whole page, with a name that tries to colour the terminal.
+    #[test]
+    fn page() {
+        let expected = r#"X NEXT: "\x1b[31mbig" (pid 8)
+  if cgroup /app reaches its limit of 256 MiB
+
+  memory    200 MiB in use - 150 MiB of it cannot be given up
+            106 MiB can still be asked for
+  with it   all of cgroup /app (memory.oom.group)
+  margin    small (pid 7) takes its place if it grows, or the first shrinks, by
+            70 MiB
+  cgroup    /app
+
+THE RANKING  the kernel kills the highest score first
+  #  name           pid   score   memory
+  1  "\x1b[31mbig"    8  25 600  100 MiB
+  2  small            7   7 680   30 MiB
+"#;
+        let page = shown(256, false);
+        assert_eq!(page, expected, "{page}");
+    }
+
+    /// A limit that what is held exceeds already would kill at once.
+    #[test]
+    fn at_once() {
+        let page = shown(100, true);
+        assert!(page.contains("at once, if cgroup /app were limited to 100 MiB: it holds 50 MiB more"), "{page}");
+        assert!(shown(512, true).contains("if cgroup /app were limited to 512 MiB and reached that"));
     }
 }

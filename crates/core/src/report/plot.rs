@@ -127,8 +127,8 @@ impl Plot {
     /// `5 min before` at the left edge, half of it in the middle, the kill at the right.
     fn write_axis(&self, page: &mut Page, width: usize) {
         let length = self.to.0.saturating_sub(self.from.0);
-        let left = format!("-{}", words::duration(length));
-        let middle = format!("-{}", words::duration(length / 2));
+        let left = format!("-{}", words::span(length));
+        let middle = format!("-{}", words::span(length / 2));
         let right = if self.killed { "kill" } else { "now" };
         let gap = (width / 2).saturating_sub(layout::width_of(&left) + layout::width_of(&middle) / 2);
         let used = layout::width_of(&left) + gap + layout::width_of(&middle);

@@ -17,6 +17,10 @@ use crate::units::Bytes;
 const DRAWN_US: u64 = 15_000_000;
 /// No plot shows less: a few looks of a scraper fit in.
 const SHORTEST_US: u64 = 60_000_000;
+/// Looks drawn at most: a stored record may claim to be of any length.
+const LOOKS: usize = 400;
+/// A scraper that shows this share of the peak has shown it.
+const SHOWN: f64 = 0.9;
 /// Growers shown.
 const GROWERS: usize = 6;
 
@@ -61,17 +65,20 @@ pub fn plot(case: &Case) -> Option<Plot> {
 
 /// What the drawn scraper saw when its looks fell worst.
 fn looks(case: &Case, record: &CgroupRecord, from: BootTime, kill: BootTime) -> Vec<(BootTime, Bytes)> {
-    let scraper = case.diagnosis.dashboards.as_ref().and_then(|d| d.scraper(DRAWN_US));
-    let Some(phase) = scraper.filter(|s| s.usage.lowest_bytes.is_some()).map(|s| s.usage.lowest_last_look_us) else {
+    let Some(dashboards) = &case.diagnosis.dashboards else { return Vec::new() };
+    let Some(usage) = dashboards.scraper(DRAWN_US).map(|scraper| scraper.usage) else { return Vec::new() };
+    // Where the dashboards show the peak as well, the marks would only clutter the curve.
+    if usage.lowest_bytes.is_none_or(|lowest| lowest.share_of(dashboards.peak.bytes) >= SHOWN) {
         return Vec::new();
-    };
+    }
+    let phase = usage.lowest_last_look_us;
     let rows: Vec<(BootTime, u64)> = record.rows.series(crate::recorder::Series::Current).collect();
     let seen = |at: BootTime| {
         let row = rows.partition_point(|(then, _)| *then <= at).checked_sub(1)?;
         Some((at, Bytes(rows.get(row)?.1)))
     };
     let instants = (0..).map_while(|n: u64| kill.0.checked_sub(phase.checked_add(n.checked_mul(DRAWN_US)?)?));
-    instants.map(BootTime).take_while(|at| *at >= from).filter_map(seen).collect()
+    instants.take(LOOKS).map(BootTime).take_while(|at| *at >= from).filter_map(seen).collect()
 }
 
 fn curve(page: &mut Page, case: &Case) {
@@ -92,7 +99,7 @@ pub(super) const fn shape(shape: Shape) -> &'static str {
     match shape {
         Shape::Spike => "a sudden spike",
         Shape::StartUp => "full right after the start",
-        Shape::Leak => "steadily",
+        Shape::Leak => "steadily, as a leak does",
         Shape::Growth => "neither suddenly nor evenly",
         Shape::Full => "full all the time",
         Shape::None => "no growth",
@@ -185,8 +192,11 @@ pub(super) fn seen_cells(name: String, seen: &Seen, dashboards: &Dashboards) -> 
 pub(super) fn dashboard_rows(dashboards: &Dashboards) -> Vec<Vec<String>> {
     let seconds = |us: u64| us / 1_000_000;
     let usage = dashboards.scrapers.iter().map(|s| (format!("every {} s", seconds(s.interval_us)), Some(s.usage)));
-    let working_set =
-        dashboards.scrapers.iter().map(|s| (format!("every {} s, working set", seconds(s.interval_us)), s.working_set));
+    // Without cache to speak of the two are the same, and said once.
+    let working_set = dashboards
+        .scrapers
+        .iter()
+        .map(|s| (format!("working set, {} s", seconds(s.interval_us)), s.working_set.filter(|seen| *seen != s.usage)));
     let rows = usage.chain(working_set).filter_map(|(name, seen)| Some(seen_cells(name, &seen?, dashboards)));
     rows.collect()
 }
@@ -197,14 +207,19 @@ pub(super) fn peak_line(dashboards: &Dashboards) -> String {
     let exact = if peak.exact { "exact" } else { "as fine as the samples" };
     let (least, most) = (peak.lasted_at_least_us, peak.lasted_at_most_us);
     let lasted = if most <= least.saturating_add(least / 4) {
-        words::duration(most)
+        words::span(most)
     } else {
-        format!("{} to {}", words::duration(least), words::duration(most))
+        format!("{} to {}", words::span(least), words::span(most))
     };
     let before = dashboards.to_us.0.saturating_sub(peak.at_us.0);
     let when =
-        if before < 1000 { "at the kill".to_owned() } else { format!("{} before the kill", words::duration(before)) };
+        if before < 1000 { "at the kill".to_owned() } else { format!("{} before the kill", words::span(before)) };
     format!("true peak: {}, {exact}; above nine tenths of it for {lasted}; {when}", share(Some(peak.bytes), dashboards))
+}
+
+/// Whether the table has rows of the working set.
+pub(super) fn shows_working_set(dashboards: &Dashboards) -> bool {
+    dashboards.scrapers.iter().any(|scraper| scraper.working_set.is_some_and(|seen| seen != scraper.usage))
 }
 
 /// What the sizes in the table are, where the working set is among them.
@@ -222,7 +237,7 @@ fn dashboards(page: &mut Page, case: &Case) {
     let rows: Vec<Row> = dashboard_rows(dashboards).into_iter().map(Row::plain).collect();
     table::write(page, &columns, &rows);
     page.paragraph(Role::Strong, 0, &peak_line(dashboards));
-    if dashboards.scrapers.iter().any(|scraper| scraper.working_set.is_some()) {
+    if shows_working_set(dashboards) {
         page.paragraph(Role::Dim, 0, WORKING_SET);
     }
 }

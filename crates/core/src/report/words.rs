@@ -10,8 +10,8 @@ use crate::diagnosis::{Confidence, Killer};
 use crate::evidence::{Comm, KernelReport, Part, Scope, Victim};
 use crate::incident::identity::Identity;
 use crate::text::{Untrusted, acts_on_its_surroundings, name_in_text};
-pub(super) use crate::time::duration;
 use crate::time::{BootTime, When};
+pub(super) use crate::time::{duration, span};
 use crate::units::{Bytes, Limit};
 
 /// What happened, in capitals: the first word of a report.

@@ -262,6 +262,7 @@ pub(crate) fn container_limit() -> Case {
                 ("slab (reclaimable)", 1_000_000, true),
             ],
         ),
+        ..Diagnosis::default()
     };
     Case::new(incident, diagnosis)
 }
@@ -548,6 +549,7 @@ pub(crate) fn hostile() -> Case {
             Choice::Confirmed,
         ),
         memory: memory(16 << 20, 16 << 20, 1 << 20, &[("an\u{1b}[31mon|`", 15 << 20, false)]),
+        ..Diagnosis::default()
     };
     Case::new(incident, diagnosis)
 }

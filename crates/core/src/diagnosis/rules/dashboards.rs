@@ -56,7 +56,7 @@ fn check(facts: &Facts<'_>) -> Answer {
     found
         .lacking(Gap::new(
             "exact peak of the cgroup",
-            "this kernel keeps no peak that can be reset (memory.peak, Linux 6.12), so it is only as fine as the samples",
+            "no maximum of the kernel was recorded between the samples (Linux 6.12 and later keep one), so it is only as fine as these",
         ))
         .into()
 }

@@ -17,7 +17,7 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-const NAMED: &[Part] = &[Part::OomKill, Part::TaskInCgroup, Part::Usage];
+const NAMED: &[Part] = &[Part::OomKill, Part::TaskInCgroup, Part::Usage, Part::Counters];
 const MACHINE: &[Part] = &[Part::OomKill, Part::Header, Part::Stack, Part::NodeMemory, Part::Chosen, Part::Kill];
 
 fn check(facts: &Facts<'_>) -> Answer {

@@ -2,7 +2,7 @@
 //!
 //! `max` of memory.events (v1 `failcnt`) counts charges that met the limit; mostly reclaim helped, and nothing more happened. `high`
 //! counts throttling at `memory.high`, and pressure the time that tasks stalled for memory. Rises less than 5 s apart are one
-//! occasion. The one that ends with the kill is the kill's own, and not told here.
+//! occasion. The one that ends with the kill is the kill's own, and not told here unless it had gone on for long.
 
 use super::{Answer, Found, Rule};
 use crate::diagnosis::facts::{Facts, Minutes};
@@ -20,6 +20,8 @@ pub(super) const RULE: Rule = Rule {
 const PARTS: &[Part] = &[Part::FlightRecord];
 /// Rises further apart than this are two occasions.
 const APART_US: u64 = 5_000_000;
+/// An occasion that goes on into the kill is the kill's own, unless it began longer ago than this.
+const OWN_US: u64 = 30_000_000;
 /// Stalls are told over this time before the kill.
 const STALLS_US: u64 = 60_000_000;
 /// Less than this share of that time is ordinary.
@@ -65,18 +67,20 @@ fn occasions(minutes: &Minutes<'_>, series: Series) -> Vec<Occasion> {
 fn met(minutes: &Minutes<'_>, found: Found) -> Found {
     let mut occasions = occasions(minutes, Series::Max);
     let kill = minutes.recorded.kill.0;
-    occasions.retain(|occasion| kill.saturating_sub(occasion.to.0) > APART_US);
+    let before_kill = |at: BootTime| kill.saturating_sub(at.0);
+    occasions.retain(|o| before_kill(o.to) > APART_US || before_kill(o.from) > OWN_US);
     let (Some(first), Some(last)) = (occasions.first(), occasions.last()) else { return found };
     let times: u64 = occasions.iter().fold(0, |sum, o| sum.saturating_add(o.times));
     let ago = |at: BootTime| format!("{} before the kill", duration(kill.saturating_sub(at.0)));
     let when = match occasions.len() {
+        1 if kill.saturating_sub(last.to.0) <= APART_US => format!("from {} on", ago(first.from)),
         1 => ago(first.from),
         _ => format!("first {}, last {}", ago(first.from), ago(last.to)),
     };
     found.and(
         "The limit was met before, without a kill",
         format!(
-            "{} ({} charges), {when}: reclaim helped those times. An alert on `max` of memory.events would have warned.",
+            "{} ({} charges), {when}: reclaim helped then. An alert on `max` of memory.events would have warned.",
             words::count(occasions.len(), "time", "times"),
             times
         ),

@@ -28,6 +28,9 @@ fn check(facts: &Facts<'_>) -> Answer {
         None => return Answer::CannotTell(facts.missing("cgroup of the victim", Part::OomKill)),
     }
     let Some(adj) = victim.oom_score_adj else {
+        if facts.incident.is_counted_only() {
+            return Answer::CannotTell(facts.missing("oom_score_adj of the victim", Part::Kill));
+        }
         return Answer::CannotTell(Gap::new(
             "oom_score_adj of the victim",
             "the kill line of this kernel has none, and neither has the table",

@@ -69,4 +69,18 @@ mod tests {
         assert_eq!(number(b"\n"), None);
         assert_eq!(number(b"99999999999999999999\n"), None);
     }
+
+    proptest::proptest! {
+        /// No bytes make a parser panic, and what it gives back is never larger than what it was given.
+        #[test]
+        fn any_bytes(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
+            let _ = (Status::parse(&bytes), SmapsRollup::parse(&bytes), MemInfo::parse(&bytes), number(&bytes));
+            let _ = (memory_cgroup(&bytes), vmstat_counter(&bytes, "oom_kill"));
+            let comm = Stat::parse(&bytes).map_or(0, |stat| stat.comm.len());
+            proptest::prop_assert!(comm <= bytes.len() && cmdline(&bytes).len() <= bytes.len());
+            let mut sums = MappingSums::default();
+            bytes.split(|b| *b == b'\n').for_each(|line| sums.line(line));
+            proptest::prop_assert!(sums.finish().iter().all(|mapping| mapping.name.as_bytes().len() <= bytes.len().max(6)));
+        }
+    }
 }

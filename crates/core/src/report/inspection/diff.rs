@@ -91,7 +91,8 @@ fn when(page: &mut Page, diff: &InspectionDiff) {
 
 /// Counters that rose, of the level that they belong to.
 fn limit_events(page: &mut Page, diff: &InspectionDiff) {
-    let kinds: [(&str, fn(&Counters) -> Option<u64>); 4] = [
+    type Counter = fn(&Counters) -> Option<u64>;
+    let kinds: [(&str, Counter); 4] = [
         ("charges met the limit of", |c| own_events(c).max.or(c.failcnt)),
         ("times throttled at memory.high of", |c| own_events(c).high),
         ("times out of memory at the limit of", |c| own_events(c).oom),
