@@ -1,8 +1,8 @@
 //! `oomscope inspect`: what a living cgroup holds, and what in it grows.
 //!
 //! Only files of /proc and of the cgroup are read: no process is stopped, entered, or made to run anything, so it makes no
-//! difference whether the container has a shell. What it costs is one walk over the page tables of each process (about a
-//! millisecond for 100 MiB, during which that process cannot change its mappings), and `--no-pss` saves that.
+//! difference whether the container has a shell. What it costs is one walk over the page tables of each process (some
+//! milliseconds for 100 MiB, during which that process cannot change its mappings), and `--no-pss` saves that.
 
 mod look;
 mod saved;

@@ -37,7 +37,9 @@ pub fn render(inspection: &Inspection, count: usize, options: &TextOptions) -> S
 
 /// How much, and how far from the nearest limit: the answer in one line.
 fn title(page: &mut Page, inspection: &Inspection) {
-    let used = inspection.levels.first().and_then(|level| level.usage_bytes);
+    // The root of v2 has statistics, but no charge.
+    let total = || inspection.memory.as_ref().map(|memory| Bytes(memory.usage_bytes));
+    let used = inspection.levels.first().and_then(|level| level.usage_bytes).or_else(total);
     let used = used.map_or_else(|| "memory not known".to_owned(), |bytes| format!("{bytes} in use"));
     let line = page.text(&format!("{}{}: {used}", process_in(inspection), names::cgroup(&inspection.target)));
     for line in super::layout::wrap(&line, page.width()) {
@@ -86,11 +88,14 @@ fn when(page: &mut Page, inspection: &Inspection) {
 }
 
 fn levels(page: &mut Page, inspection: &Inspection) {
-    if inspection.levels.is_empty() {
+    // The root of v2 is neither charged nor limited.
+    let levels: Vec<_> =
+        inspection.levels.iter().filter(|l| l.usage_bytes.is_some() || l.limits.max_bytes.is_some()).collect();
+    if levels.is_empty() {
         return;
     }
     let tightest = inspection.tightest();
-    let counts = |of: fn(&Level) -> Option<u64>| inspection.levels.iter().filter_map(of).collect::<Vec<_>>();
+    let counts = |of: fn(&Level) -> Option<u64>| levels.iter().filter_map(|level| of(level)).collect::<Vec<_>>();
     let is_zero = |counts: &[u64]| !counts.is_empty() && counts.iter().all(|n| *n == 0);
     let (hits, ooms, killed) = (counts(limit_hits), counts(|l| own_events(&l.counters).oom), counts(oom_kills));
     let marked = tightest.map(|_| ", the least headroom marked").unwrap_or_default();
@@ -126,9 +131,9 @@ fn levels(page: &mut Page, inspection: &Inspection) {
             ],
         }
     };
-    let rows: Vec<Row> = inspection.levels.iter().map(row).collect();
+    let rows: Vec<Row> = levels.iter().map(|level| row(level)).collect();
     table::write(page, &columns, &rows);
-    for level in &inspection.levels {
+    for level in levels {
         let other = other_limits(level);
         if !other.is_empty() {
             page.paragraph(Role::Dim, 0, &format!("{}: {}", names::level(&level.cgroup), other.join(", ")));

@@ -31,7 +31,7 @@ pub fn render(diff: &InspectionDiff, count: usize, options: &TextOptions) -> Str
 
 fn title(page: &mut Page, diff: &InspectionDiff) {
     let who = match diff.target.pid {
-        Some(pid) => format!("{}, cgroup of process {pid}", names::cgroup(&diff.target)),
+        Some(pid) => format!("the cgroup of process {pid}"),
         None => names::cgroup(&diff.target),
     };
     let time = diff.elapsed_us.map_or_else(|| "between the two".to_owned(), |us| format!("in {}", words::duration(us)));

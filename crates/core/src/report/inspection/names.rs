@@ -6,7 +6,7 @@ use crate::inspect::Target;
 use crate::report::page::Page;
 use crate::report::style::Role;
 use crate::report::words;
-use crate::text::{Untrusted, name_in_text};
+use crate::text::{Untrusted, escape};
 
 /// `container 3d4cccf9d78b of pod 0f1e2d3c`, `service nginx.service`, `cgroup /a/b`: whose cgroup it is, in the fewest words.
 pub(super) fn cgroup(target: &Target) -> String {
@@ -47,5 +47,5 @@ pub(super) fn level(cgroup: &Untrusted) -> String {
 pub(super) fn fd_kind(kind: &str) -> String {
     let inner = kind.strip_prefix("anon_inode:").unwrap_or(kind);
     let inner = inner.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(inner);
-    name_in_text(inner.as_bytes()).replace('"', "")
+    escape(inner.as_bytes())
 }
