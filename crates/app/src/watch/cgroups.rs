@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError};
 use oomscope_core::evidence::Gap;
 use oomscope_core::incident::identity::identify;
 use oomscope_core::recorder::{CgroupKey, Heat, Pace, Recorder, Sample};
+use oomscope_core::text::Untrusted;
 use oomscope_core::time::BootTime;
 use oomscope_core::units::{Bytes, Limit};
 use oomscope_sources::cgroup::{Alarms, CgroupFiles, Change, Error, Hierarchy, PeakReset, Tree, limit_on_path};
@@ -39,6 +40,7 @@ pub(super) struct Subset {
 
 /// What the rest of the watcher is told of.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are samples")]
 pub(super) enum Told {
     Appeared(u64),
     Vanished(u64),
@@ -260,6 +262,22 @@ impl Cgroups {
     pub(super) fn alarm(&mut self, key: u64, now: BootTime, told: &mut Vec<Told>) {
         if let Some(watched) = self.known.get_mut(&key) {
             watched.heat.alarm(now);
+            self.sample(key, now, told);
+        }
+    }
+
+    /// The path of the cgroup in which a process lives, or was seen last.
+    pub(super) fn home_of(&self, pid: u32) -> Option<Untrusted> {
+        let seen = self.processes.home_of(pid).and_then(|key| self.known.get(&key)).map(|watched| watched.path.clone());
+        // One that has ended is in the root as far as /proc can tell.
+        seen.or_else(|| self.processes.cgroup_now(pid).filter(|path| self.of_path(path.as_bytes()).is_some()))
+    }
+
+    /// Reads all that are hot now.
+    pub(super) fn sample_hot(&mut self, now: BootTime, told: &mut Vec<Told>) {
+        let hot: Vec<u64> =
+            self.known.iter().filter(|(_, watched)| watched.heat.is_hot()).map(|(key, _)| *key).collect();
+        for key in hot {
             self.sample(key, now, told);
         }
     }

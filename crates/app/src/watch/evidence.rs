@@ -81,7 +81,7 @@ impl Cgroups {
             }
         }
         let before = BootTime(at.0.saturating_sub(REPORT_US));
-        let counters = levels.iter().filter_map(|key| self.counter_change(*key, before)).collect();
+        let counters = levels.iter().filter_map(|key| self.counter_change(*key, before, now)).collect();
         let from = BootTime(at.0.saturating_sub(WINDOW_US));
         let domain = self.members(limit, &levels, from, now);
         let mut roles: Vec<(u64, Role)> = limit.into_iter().map(|key| (key, Role::Limit)).collect();
@@ -107,13 +107,15 @@ impl Cgroups {
         innermost.into_iter().chain(above).chain(self.of_path(b"/").filter(|root| Some(*root) != innermost)).collect()
     }
 
-    fn counter_change(&self, key: u64, before: BootTime) -> Option<CounterChange> {
+    fn counter_change(&self, key: u64, before: BootTime, now: BootTime) -> Option<CounterChange> {
         let watched = self.known.get(&key)?;
+        let around = self.recorder.rows(CgroupKey(key), before, now, 16);
+        let latest = watched.latest.and_then(|sample| sample.get(Series::Current));
         Some(CounterChange {
             cgroup: watched.path.clone(),
             before: watched.counters_before(before),
             after: watched.counters_now(),
-            usage_bytes: watched.latest.and_then(|sample| sample.get(Series::Current)).map(Bytes),
+            usage_bytes: around.series(Series::Current).map(|(_, bytes)| bytes).chain(latest).max().map(Bytes),
             limits: watched.limits,
             removed: watched.gone_at.is_some(),
         })

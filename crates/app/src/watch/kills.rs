@@ -82,6 +82,12 @@ impl Kills {
         account.settle_if_even();
     }
 
+    /// The cgroup with a kill that was counted and not told yet, where there is exactly one.
+    pub(super) fn only_one_waiting(&self) -> Option<u64> {
+        let mut waiting = self.accounts.iter().filter(|(_, account)| account.counted > account.told);
+        waiting.next().map(|(key, _)| *key).filter(|_| waiting.next().is_none())
+    }
+
     /// Kills that were counted and not told in time. They count as told from now on.
     pub(super) fn untold(&mut self, now: BootTime) -> Vec<Untold> {
         let is_late = |since: BootTime| now.0.saturating_sub(since.0) >= PATIENCE_US;

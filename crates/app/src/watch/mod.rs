@@ -300,10 +300,11 @@ impl<'a> Watcher<'a> {
         while let Ok(seen) = self.seen.try_recv() {
             match seen {
                 Seen::Gap(gap) => self.gaps.push(gap),
-                Seen::Alarm { key, kind, at, snapshots } => {
+                Seen::Alarm { key, kind, at, pids, snapshots } => {
                     for snapshot in snapshots {
                         self.snapshots.add(snapshot);
                     }
+                    self.cgroups.processes.live_in(key, &pids, at);
                     // The kernel wakes for every event; only the counters say which it was.
                     if kind != AlarmKind::Events || self.cgroups.is_worth_a_look(key, at) {
                         self.cgroups.alarm(key, since_boot(), told);
@@ -353,7 +354,7 @@ impl<'a> Watcher<'a> {
         self.boot.complete(&mut event);
         let at = self.on_recorders_clock(&event, now);
         self.node.told(event.report.victims.len());
-        self.complete_from_processes(&mut event);
+        self.find_homes(&mut event, now);
         if !self.is_wanted(&event) {
             return;
         }
@@ -372,14 +373,23 @@ impl<'a> Watcher<'a> {
         event.at.boot_us.map_or(now, |stamp| clock.to_monotonic(stamp))
     }
 
-    /// A rate-limited kill line names no cgroup: the recorder has seen where its process lived.
-    fn complete_from_processes(&self, event: &mut LogEvent) {
+    /// A rate-limited kill line names no cgroup. Where its process lived was seen before, is still to be read, or is told by the one
+    /// counter that has just risen.
+    fn find_homes(&mut self, event: &mut LogEvent, now: BootTime) {
         for victim in &mut event.report.victims {
-            let home = self.cgroups.processes.home_of(victim.pid).and_then(|key| self.cgroups.known.get(&key));
-            victim.cgroup = victim.cgroup.take().or_else(|| home.map(|watched| watched.path.clone()));
+            victim.cgroup = victim.cgroup.take().or_else(|| self.cgroups.home_of(victim.pid));
         }
-        let first = event.report.victims.first().and_then(|victim| victim.cgroup.clone());
-        event.report.victim_cgroup = event.report.victim_cgroup.take().or(first);
+        let report = &mut event.report;
+        let first = report.victims.first().and_then(|victim| victim.cgroup.clone());
+        report.victim_cgroup = report.victim_cgroup.take().or(first);
+        if report.victims.is_empty() || report.victim_cgroup.is_some() || report.limit_cgroup.is_some() {
+            return;
+        }
+        let mut told = Vec::new();
+        self.cgroups.sample_hot(now, &mut told);
+        self.hear(told, now);
+        let home = self.kills.only_one_waiting().and_then(|key| self.cgroups.known.get(&key));
+        event.report.victim_cgroup = home.map(|watched| watched.path.clone());
     }
 
     fn is_wanted(&self, event: &LogEvent) -> bool {

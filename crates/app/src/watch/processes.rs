@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use oomscope_core::evidence::Process;
+use oomscope_core::text::Untrusted;
 use oomscope_core::time::BootTime;
 use oomscope_sources::process::{Meter, Proc};
 
@@ -32,11 +33,13 @@ struct Followed {
 pub(super) struct Processes {
     proc: Proc,
     followed: HashMap<u32, Followed>,
+    /// Where processes were at an alarm; most of them are not followed yet.
+    homes: HashMap<u32, (u64, BootTime)>,
 }
 
 impl Processes {
     pub(super) fn new(proc: Proc) -> Self {
-        Self { proc, followed: HashMap::new() }
+        Self { proc, followed: HashMap::new(), homes: HashMap::new() }
     }
 
     /// What the processes of a cgroup hold now, largest first. Those that have ended meanwhile are left out.
@@ -60,13 +63,26 @@ impl Processes {
         Some(process)
     }
 
+    /// These were in the cgroup at an alarm.
+    pub(super) fn live_in(&mut self, home: u64, pids: &[u32], at: BootTime) {
+        self.homes.extend(pids.iter().map(|pid| (*pid, (home, at))));
+    }
+
     /// The cgroup in which a process was seen last, alive or not.
     pub(super) fn home_of(&self, pid: u32) -> Option<u64> {
-        self.followed.get(&pid).map(|followed| followed.home)
+        let followed = self.followed.get(&pid).map(|followed| (followed.home, followed.seen));
+        let seen = [followed, self.homes.get(&pid).copied()].into_iter().flatten().max_by_key(|(_, seen)| *seen);
+        seen.map(|(home, _)| home)
+    }
+
+    /// The memory cgroup of a process that may still be there.
+    pub(super) fn cgroup_now(&self, pid: u32) -> Option<Untrusted> {
+        self.proc.memory_cgroup(pid)
     }
 
     /// Forgets those that were not seen for long.
     pub(super) fn tidy(&mut self, now: BootTime) {
+        self.homes.retain(|_, (_, seen)| now.0.saturating_sub(seen.0) <= KEPT_US);
         self.followed.retain(|_, followed| now.0.saturating_sub(followed.seen.0) <= KEPT_US);
     }
 }

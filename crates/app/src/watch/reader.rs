@@ -5,7 +5,9 @@
 //! this, and is given nothing that could hold it up.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +27,8 @@ const PROCESSES: usize = 4;
 const MAPPINGS: usize = 16;
 /// Dear snapshots of one cgroup are at least this far apart, except at a kill.
 const SNAPSHOT_EVERY_US: u64 = 10_000_000;
+/// Of the list of a cgroup's processes.
+const PIDS_BYTES: u64 = 4096;
 /// Alarms of one cgroup that come faster are one.
 const ALARM_EVERY_US: u64 = 5_000;
 /// Of SCHED_FIFO: the lowest there is, which is still above every ordinary thread.
@@ -41,6 +45,8 @@ pub(super) enum Seen {
         kind: AlarmKind,
         /// When it was heard.
         at: BootTime,
+        /// Its processes at that moment.
+        pids: Vec<u32>,
         /// Of its largest processes; empty where it was too soon after the last.
         snapshots: Vec<Snapshot>,
     },
@@ -146,26 +152,18 @@ impl Work {
             return true;
         }
         last.alarm = Some(at);
-        let mut snapshots = Vec::new();
-        if is_kill || !within(last.snapshot, SNAPSHOT_EVERY_US) {
+        let wants_snapshots = is_kill || !within(last.snapshot, SNAPSHOT_EVERY_US);
+        if wants_snapshots {
             last.snapshot = Some(at);
-            let occasion = if is_kill { Occasion::Kill } else { Occasion::NearLimit };
-            snapshots = self.look(alarm.key, at, occasion);
         }
-        self.to.send(Seen::Alarm { key: alarm.key, kind: alarm.kind, at, snapshots }).is_ok()
-    }
-
-    fn look(&self, key: u64, at: BootTime, occasion: Occasion) -> Vec<Snapshot> {
-        let subject = self.subjects.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let Some(subject) = subject else { return Vec::new() };
-        let mut pids = subject.largest;
-        if pids.is_empty() {
-            // Never looked at yet, as right after it was made.
-            let procs = std::fs::read_to_string(subject.folder.join("cgroup.procs")).unwrap_or_default();
-            pids = procs.lines().take(PROCESSES).filter_map(|pid| pid.parse().ok()).collect();
-        }
-        pids.truncate(PROCESSES);
-        pids.into_iter().filter_map(|pid| self.snapshot(pid, at, occasion)).collect()
+        let subject = self.subjects.lock().unwrap_or_else(PoisonError::into_inner).get(&alarm.key).cloned();
+        let subject = subject.unwrap_or_default();
+        let pids = pids_in(&subject.folder);
+        let occasion = if is_kill { Occasion::Kill } else { Occasion::NearLimit };
+        let largest = if subject.largest.is_empty() { &pids } else { &subject.largest };
+        let looked_at = largest.iter().take(if wants_snapshots { PROCESSES } else { 0 });
+        let snapshots = looked_at.filter_map(|pid| self.snapshot(*pid, at, occasion)).collect();
+        self.to.send(Seen::Alarm { key: alarm.key, kind: alarm.kind, at, pids, snapshots }).is_ok()
     }
 
     /// `None` for a process that has ended, or has become nobody's.
@@ -173,4 +171,15 @@ impl Work {
         let snapshot = self.proc.snapshot(pid, at, occasion, Depth::Sums { mappings: MAPPINGS }).snapshot;
         (snapshot.process.started_ticks.is_some() || snapshot.mappings.is_some()).then_some(snapshot)
     }
+}
+
+/// Those of a cgroup now, some hundred at most; none of one that is gone.
+fn pids_in(folder: &Path) -> Vec<u32> {
+    let mut text = String::new();
+    let file = File::open(folder.join("cgroup.procs"));
+    // Cut at a line's end or within a pid: the rest is not needed, the last one may be wrong.
+    let read = file.and_then(|file| file.take(PIDS_BYTES).read_to_string(&mut text));
+    let whole = if text.len() as u64 == PIDS_BYTES { text.rfind('\n').unwrap_or(0) } else { text.len() };
+    let lines = text.get(..whole).unwrap_or_default().lines();
+    if read.is_ok() { lines.filter_map(|pid| pid.parse().ok()).collect() } else { Vec::new() }
 }

@@ -45,7 +45,8 @@ pub(super) fn check(incident: &Incident) -> Check {
         Some(Some(false)) => Check::Disagrees(said),
         _ => Check::Unknown(Gap::new(
             "whether the counters agree with the log",
-            "those of the cgroup that the log names were not read before and after the kill",
+            "those of the cgroup that the log names were not read before and after the kill, or this kernel does not count at \
+             the limit that was met",
         )),
     }
 }

@@ -66,7 +66,7 @@ pub struct CounterChange {
     pub before: Option<Counters>,
     /// The first reading after it, or the last one before the cgroup was removed.
     pub after: Option<Counters>,
-    /// Charged at that reading.
+    /// The most that was seen charged to it in the moments around the kill.
     pub usage_bytes: Option<Bytes>,
     /// The limits then.
     pub limits: Limits,

@@ -82,7 +82,7 @@ impl Tracks {
                 pid: process.pid,
                 started_ticks: process.started_ticks,
                 comm: process.comm.clone(),
-                cmdline: process.cmdline.as_ref().map(|line| shortened(line)),
+                cmdline: process.cmdline.as_ref().map(shortened),
                 points: Vec::new(),
                 seen: at,
             });
