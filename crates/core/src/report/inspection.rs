@@ -283,16 +283,22 @@ fn process_row(inspected: &InspectedProcess, is_swapping: bool, in_several: bool
     ])
 }
 
+/// Of how many processes something is known; `None` where there is only one.
+fn whose(inspection: &Inspection, is_known: impl Fn(&InspectedProcess) -> bool) -> Option<String> {
+    let all = inspection.processes.len();
+    let known = inspection.processes.iter().filter(|p| is_known(p)).count();
+    (all > 1)
+        .then(|| if known == all { "of all processes".to_owned() } else { format!("of {known} of {all} processes") })
+}
+
 fn mappings(page: &mut Page, inspection: &Inspection, count: usize) {
     let Some(mappings) = inspection.mappings.as_ref().filter(|mappings| !mappings.is_empty()) else { return };
     let several = inspection.processes.len() > 1;
     let resident_known = mappings.iter().any(|m| m.share().is_some());
-    let note = match (resident_known, several) {
-        (true, true) => "of all processes, those of one name added up",
-        (true, false) => "those of one name added up",
-        (false, _) => "by address space: what is resident was not read",
-    };
-    page.heading("LARGEST MAPPINGS", note);
+    let whose = whose(inspection, |p| p.snapshot.mappings.is_some());
+    let how = if resident_known { "those of one name added up" } else { "by address space (not what is resident)" };
+    let note: Vec<String> = whose.into_iter().chain([how.to_owned()]).collect();
+    page.heading("LARGEST MAPPINGS", &note.join(", "));
     let columns = [
         left("mapping", 0).shrinking(Shrink::Middle, 34),
         right("PSS", 0),
@@ -327,7 +333,9 @@ fn mappings(page: &mut Page, inspection: &Inspection, count: usize) {
 fn open_files(page: &mut Page, inspection: &Inspection) {
     let Some(fds) = inspection.fds.as_ref().filter(|fds| !fds.is_empty()) else { return };
     let total = fds.values().fold(0u64, |sum, n| sum.saturating_add(*n));
-    page.heading("OPEN FILES", &words::grouped(i128::from(total)));
+    let whose = whose(inspection, |p| p.snapshot.fds.is_some());
+    let note: Vec<String> = [words::grouped(i128::from(total))].into_iter().chain(whose).collect();
+    page.heading("OPEN FILES", &note.join(", "));
     let kinds: Vec<String> =
         fds.iter().map(|(kind, n)| format!("{} {}", names::fd_kind(kind), words::grouped(i128::from(*n)))).collect();
     for line in super::layout::flow(&kinds, &format!(" {} ", page.glyphs.dot), page.inner_width()) {

@@ -229,7 +229,8 @@ impl ProcessGaps {
                 n if n <= PIDS_NAMED => format!("processes {}", named.join(", ")),
                 n => format!("{n} processes ({}, …)", named.join(", ")),
             };
-            Gap::new(format!("{what} of {whom}"), why)
+            let needs = if why.contains("ermission denied") { "; it takes CAP_SYS_PTRACE" } else { "" };
+            Gap::new(format!("{what} of {whom}"), format!("{why}{needs}"))
         })
     }
 }
