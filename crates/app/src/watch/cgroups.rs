@@ -262,6 +262,7 @@ impl Cgroups {
     pub(super) fn alarm(&mut self, key: u64, now: BootTime, told: &mut Vec<Told>) {
         if let Some(watched) = self.known.get_mut(&key) {
             watched.heat.alarm(now);
+            watched.look_soon();
             self.sample(key, now, told);
         }
     }

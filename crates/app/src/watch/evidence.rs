@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::VecDeque;
 
 use oomscope_core::evidence::{CounterChange, KernelReport, Occasion, Snapshot};
-use oomscope_core::incident::timeline::{CgroupRecord, ProcessRecord, Role, Timeline};
+use oomscope_core::incident::timeline::{CgroupRecord, ProcessPoint, ProcessRecord, Role, Timeline};
 use oomscope_core::recorder::{CgroupKey, Series};
 use oomscope_core::text::Untrusted;
 use oomscope_core::time::BootTime;
@@ -39,21 +39,22 @@ pub(super) struct Sealed {
 /// The dear looks at processes, by pid.
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
-    latest: HashMap<u32, Snapshot>,
+    /// With the cgroup.
+    latest: HashMap<u32, (u64, Snapshot)>,
     order: VecDeque<u32>,
 }
 
 impl Snapshots {
     /// Keeps one; one from a kill is not replaced by a lesser one that comes after it.
-    pub(super) fn add(&mut self, snapshot: Snapshot) {
+    pub(super) fn add(&mut self, key: u64, snapshot: Snapshot) {
         let pid = snapshot.process.pid;
-        let keep = self.latest.get(&pid).is_some_and(|known| {
+        let keep = self.latest.get(&pid).is_some_and(|(_, known)| {
             known.occasion == Occasion::Kill && known.pss_bytes.is_some() && snapshot.pss_bytes.is_none()
         });
         if keep {
             return;
         }
-        if self.latest.insert(pid, snapshot).is_none() {
+        if self.latest.insert(pid, (key, snapshot)).is_none() {
             self.order.push_back(pid);
         }
         if self.order.len() > SNAPSHOTS
@@ -64,7 +65,12 @@ impl Snapshots {
     }
 
     fn of(&self, pid: u32, since: BootTime) -> Option<&Snapshot> {
-        self.latest.get(&pid).filter(|snapshot| snapshot.at >= since)
+        self.latest.get(&pid).map(|(_, snapshot)| snapshot).filter(|snapshot| snapshot.at >= since)
+    }
+
+    /// Those of one cgroup.
+    fn in_cgroup(&self, key: u64, since: BootTime) -> impl Iterator<Item = &Snapshot> {
+        self.latest.values().filter(move |(home, snapshot)| *home == key && snapshot.at >= since).map(|(_, s)| s)
     }
 }
 
@@ -173,6 +179,11 @@ impl Cgroups {
                     records.push(record);
                 }
             }
+            for snapshot in snapshots.in_cgroup(*key, from) {
+                if !records.iter().any(|known| known.pid == snapshot.process.pid) {
+                    records.push(only_seen_once(snapshot, &watched.path));
+                }
+            }
         }
         records.sort_by_key(|record| Reverse(largest(record)));
         records.truncate(PROCESSES);
@@ -180,11 +191,29 @@ impl Cgroups {
     }
 }
 
+/// A process that came and grew too fast to be recorded, but was looked at when the alarm was raised.
+fn only_seen_once(snapshot: &Snapshot, cgroup: &Untrusted) -> ProcessRecord {
+    let process = &snapshot.process;
+    let held = ProcessPoint {
+        at_us: snapshot.at,
+        anon_bytes: process.anon_bytes.unwrap_or_default(),
+        file_bytes: process.file_bytes.unwrap_or_default(),
+        shmem_bytes: process.shmem_bytes.unwrap_or_default(),
+        swap_bytes: process.swap_bytes.unwrap_or_default(),
+    };
+    ProcessRecord {
+        pid: process.pid,
+        comm: process.comm.clone(),
+        cmdline: process.cmdline.clone(),
+        cgroup: cgroup.clone(),
+        points: process.anon_bytes.map(|_| held).into_iter().collect(),
+        snapshot: Some(snapshot.clone()),
+    }
+}
+
 /// The most that a process was seen to hold.
 fn largest(record: &ProcessRecord) -> u64 {
-    let held = |p: &oomscope_core::incident::timeline::ProcessPoint| {
-        p.anon_bytes.0.saturating_add(p.shmem_bytes.0).saturating_add(p.swap_bytes.0)
-    };
+    let held = |p: &ProcessPoint| p.anon_bytes.0.saturating_add(p.shmem_bytes.0).saturating_add(p.swap_bytes.0);
     record.points.iter().map(held).max().unwrap_or(0)
 }
 

@@ -47,6 +47,13 @@ impl Follower {
         &self.clock
     }
 
+    /// Reads what the ring holds from before now. A report that is complete by now is among it.
+    pub(super) fn read_past(&mut self, news: &mut News) -> Result<(), Error> {
+        self.read(false, news)?;
+        self.scanner.idle(0, &mut |event| news.events.push(event));
+        Ok(())
+    }
+
     /// Reads all there is. `live`: the records come as they are read, and tell how printk's clock stands.
     pub(super) fn read(&mut self, live: bool, news: &mut News) -> Result<(), Error> {
         loop {

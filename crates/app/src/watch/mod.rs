@@ -38,7 +38,7 @@ use oomscope_core::recorder::{Budget, Pace, Recorder, Sample, Series};
 use oomscope_core::text::Untrusted;
 use oomscope_core::time::{BootTime, When};
 use oomscope_core::units::Limit;
-use oomscope_sources::cgroup::{AlarmKind, Alarms, Hierarchy, PeakReset};
+use oomscope_sources::cgroup::{AlarmKind, Alarms, Hierarchy, PeakReset, Version};
 use oomscope_sources::clock::since_boot;
 use oomscope_sources::host_root::HostRoot;
 use oomscope_sources::kmsg::KernelLog;
@@ -46,7 +46,7 @@ use oomscope_sources::process::Proc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cases::ThisBoot;
-use crate::cli::{Format, Printer, complain};
+use crate::cli::{Format, Printer, complain, counted};
 use crate::signals;
 use crate::store::Store;
 use cgroups::{Cgroups, Parts, Subset, Told};
@@ -221,12 +221,27 @@ impl<'a> Watcher<'a> {
         self.hear(told, now);
         let mut news = News::default();
         if let Some(log) = &mut self.log {
-            log.read(false, &mut news)?;
+            log.read_past(&mut news)?;
         }
         for event in news.events {
             self.past(event);
         }
+        self.greet();
         Ok(())
+    }
+
+    /// Says what is watched: an empty screen is otherwise hard to tell from a mistake.
+    fn greet(&self) {
+        let version = match self.cgroups.hierarchy.version() {
+            Version::V1 => "v1",
+            Version::V2 => "v2",
+        };
+        let count = counted(self.cgroups.known.len() as u64, "memory cgroup");
+        let log = if self.log.is_some() { " and the kernel's log" } else { "" };
+        complain(&format!("watching {count} (cgroup {version}){log}"));
+        for gap in &self.gaps {
+            complain(&format!("not known: {}: {}", gap.wanted, gap.why));
+        }
     }
 
     /// Waits for the next thing to happen, and deals with all that has.
@@ -302,7 +317,7 @@ impl<'a> Watcher<'a> {
                 Seen::Gap(gap) => self.gaps.push(gap),
                 Seen::Alarm { key, kind, at, pids, snapshots } => {
                     for snapshot in snapshots {
-                        self.snapshots.add(snapshot);
+                        self.snapshots.add(key, snapshot);
                     }
                     self.cgroups.processes.live_in(key, &pids, at);
                     // The kernel wakes for every event; only the counters say which it was.

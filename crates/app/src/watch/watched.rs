@@ -107,6 +107,15 @@ impl Watched {
         }
     }
 
+    /// Its processes are worth a look at the next reading, unless they were looked at just now.
+    pub(super) fn look_soon(&mut self) {
+        let is_recent = |read: BootTime, now: BootTime| now.0.saturating_sub(read.0) < PROCESSES_HOT_US / 10;
+        let latest = self.latest.map(|sample| sample.at);
+        if !self.processes_read.zip(latest).is_some_and(|((read, _), now)| is_recent(read, now)) {
+            self.processes_read = None;
+        }
+    }
+
     /// Whether to look at its processes now: often while it is hot, else where its charge has changed, and once in a while.
     pub(super) fn wants_processes(&mut self, now: BootTime, is_hot: bool) -> bool {
         let charge = self.latest.and_then(|sample| sample.get(Series::Current)).unwrap_or(0);

@@ -5,6 +5,7 @@
 mod demo;
 mod fake_node;
 mod filters;
+mod holder;
 mod incidents;
 mod inputs;
 mod inspect;
@@ -12,3 +13,4 @@ mod next;
 mod output;
 mod run;
 mod streams;
+mod watch;

@@ -1,70 +1,13 @@
 //! The kernel's ranking, foretold.
 
-use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use oomscope_core::time::BootTime;
-use oomscope_core::units::Bytes;
-use oomscope_sources::cgroup::Scratch;
-use oomscope_sources::host_root::HostRoot;
-use oomscope_sources::process::Proc;
 use serde_json::Value;
 
+use super::holder::{Holder, scratch};
 use super::run::{Ran, run};
 
 const MIB: u64 = 1 << 20;
-
-/// `tail` keeps whatever it has read until it sees a newline: a process that holds just as much as it is given.
-struct Holder(Child);
-
-impl Holder {
-    fn start(scratch: &Scratch) -> Self {
-        let holder = Self(Command::new("tail").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
-        scratch.add(holder.pid()).unwrap();
-        holder
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
-
-    /// Gives it so much more, and waits until it has taken it.
-    fn hold(&mut self, mib: u64) {
-        let before = self.held();
-        self.feed(mib).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        // The last 64 KiB may still be in the pipe.
-        while self.held() < before + mib * MIB - MIB {
-            assert!(Instant::now() < deadline, "{} bytes held", self.held());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Fails when it is killed meanwhile.
-    fn feed(&mut self, mib: u64) -> std::io::Result<()> {
-        let stdin = self.0.stdin.as_mut().unwrap();
-        (0..mib).try_for_each(|_| stdin.write_all(&[0; MIB as usize]))
-    }
-
-    fn held(&self) -> u64 {
-        Proc::new(&HostRoot::default()).point(self.pid(), BootTime(0)).unwrap().anon_bytes.0
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// `None`: not possible here, and said.
-#[allow(clippy::print_stderr, reason = "a test that did less must not look like one that did all")]
-fn scratch(mib: u64) -> Option<Scratch> {
-    Scratch::create(&HostRoot::default(), Bytes(mib * MIB)).map_err(|e| eprintln!("SKIPPED: {e}")).ok()
-}
 
 fn ask(target: &str, more: &[&str]) -> (Ran, Value) {
     let ran = run(&[&["next", target, "-o", "json"], more].concat());
