@@ -219,15 +219,15 @@ impl Cgroups {
         let Some(watched) = self.known.get_mut(&key) else { return };
         let before = watched.latest;
         let Ok(sample) = watched.sample(now, base_us) else { return self.vanished(key, now, told) };
-        let effective = watched.effective;
-        let wait = watched.heat.observe(&sample, effective);
+        let (effective, known) = (watched.effective, watched.latest.unwrap_or(sample));
+        let wait = watched.heat.observe(&known, effective);
         let is_hot = watched.heat.is_hot();
         watched.due = together(now, wait);
         self.schedule.push(Reverse((watched.due, key)));
         self.recorder.push(CgroupKey(key), &sample, is_hot);
         self.refresh_limits(key, now);
         self.look_at_processes(key, now, is_hot);
-        told.push(Told::Sampled { key, before, sample });
+        told.push(Told::Sampled { key, before, sample: known });
     }
 
     fn refresh_limits(&mut self, key: u64, now: BootTime) {

@@ -13,7 +13,9 @@ use oomscope_sources::cgroup::{CgroupFiles, Depth, Error};
 
 /// How often the dear file (`memory.stat`) is read: where nothing changes, and while it is hot.
 const FULL_IDLE_US: u64 = 10_000_000;
-const FULL_HOT_US: u64 = 100_000;
+const FULL_HOT_US: u64 = 250_000;
+/// How often the counters are read while it is hot; the charge is read each time.
+const EVENTS_HOT_US: u64 = 50_000;
 /// A change of the charge by more than this since the dear file was read makes it worth reading: a hundredth, or 1 MiB.
 const CHANGE_SHARE: u64 = 100;
 const CHANGE_BYTES: u64 = 1 << 20;
@@ -23,6 +25,8 @@ const LIMITS_US: u64 = 10_000_000;
 const PROCESSES_HOT_US: u64 = 250_000;
 const PROCESSES_US: u64 = 5_000_000;
 const PROCESSES_IDLE_US: u64 = 30_000_000;
+/// A crowd of processes is looked at less often: so many microseconds between two looks for each of them.
+const PROCESS_US: u64 = 30_000;
 /// Readings of the counters that are kept; only changes are.
 const READINGS: usize = 32;
 
@@ -42,10 +46,14 @@ pub(super) struct Watched {
     pub(super) due: BootTime,
     /// The latest reading of everything.
     pub(super) full: Option<Sample>,
+    /// The latest reading; events that were not read then are those of the reading before.
     pub(super) latest: Option<Sample>,
+    events_read: BootTime,
     /// The most that was ever charged to it, when that was last read.
     pub(super) lifetime_peak: Option<Bytes>,
     limits_read: BootTime,
+    /// How many processes it had when they were last looked at.
+    processes: u64,
     /// When its processes were looked at, and what was charged then.
     processes_read: Option<(BootTime, u64)>,
     readings: VecDeque<(BootTime, Counters)>,
@@ -65,7 +73,9 @@ impl Watched {
             due: now,
             full: None,
             latest: None,
+            events_read: now,
             limits_read: now,
+            processes: 0,
             processes_read: None,
             readings: VecDeque::new(),
         };
@@ -75,7 +85,7 @@ impl Watched {
 
     /// Reads it, as much as is worth it now.
     pub(super) fn sample(&mut self, now: BootTime, base_us: u64) -> Result<Sample, Error> {
-        let depth = if self.full_is_due(now, base_us) { Depth::Full } else { Depth::Events };
+        let depth = self.depth(now, base_us);
         let mut sample = self.read(now, depth)?;
         if depth == Depth::Events && self.has_changed(&sample) {
             sample = with_peak_of(self.read(now, Depth::Full)?, &sample);
@@ -83,11 +93,24 @@ impl Watched {
         if sample.get(Series::Anon).is_some() {
             self.full = Some(sample);
         }
-        if self.latest.is_none_or(|before| counters_differ(&before, &sample)) {
-            self.read_counters(now);
+        if sample.get(Series::OomKill).is_some() {
+            self.events_read = now;
+            if self.latest.is_none_or(|before| counters_differ(&before, &sample)) {
+                self.read_counters(now);
+            }
         }
-        self.latest = Some(sample);
+        let known = self.latest.map_or(sample, |before| with_events_of(sample, &before));
+        self.latest = Some(known);
         Ok(sample)
+    }
+
+    /// The dear file now and then; the counters always while it is cool, and often enough to date a kill while it is hot.
+    fn depth(&self, now: BootTime, base_us: u64) -> Depth {
+        if self.full_is_due(now, base_us) {
+            return Depth::Full;
+        }
+        let is_recent = now.0.saturating_sub(self.events_read.0) < EVENTS_HOT_US;
+        if self.heat.is_hot() && is_recent { Depth::Usage } else { Depth::Events }
     }
 
     fn read(&mut self, now: BootTime, depth: Depth) -> Result<Sample, Error> {
@@ -105,6 +128,7 @@ impl Watched {
         {
             pids.clear();
         }
+        self.processes = pids.len() as u64;
     }
 
     /// Its processes are worth a look at the next reading, unless they were looked at just now.
@@ -121,7 +145,7 @@ impl Watched {
         let charge = self.latest.and_then(|sample| sample.get(Series::Current)).unwrap_or(0);
         let is_time = self.processes_read.is_none_or(|(read, then)| {
             let every = match is_hot {
-                true => PROCESSES_HOT_US,
+                true => PROCESSES_HOT_US.max(self.processes * PROCESS_US),
                 false if differs(charge, then) => PROCESSES_US,
                 false => PROCESSES_IDLE_US,
             };
@@ -216,12 +240,22 @@ fn differs(now: u64, then: u64) -> bool {
     now.abs_diff(then) > CHANGE_BYTES.min(then / CHANGE_SHARE)
 }
 
+const EVENTS: [Series; 4] = [Series::High, Series::Max, Series::Oom, Series::OomKill];
+
 fn counters_differ(one: &Sample, other: &Sample) -> bool {
-    [Series::High, Series::Max, Series::Oom, Series::OomKill].into_iter().any(|s| one.get(s) != other.get(s))
+    EVENTS.into_iter().any(|s| one.get(s) != other.get(s))
 }
 
 /// Reading a peak resets it: that of the reading just before belongs to the same interval.
 fn with_peak_of(mut sample: Sample, before: &Sample) -> Sample {
     sample.set(Series::Peak, sample.get(Series::Peak).max(before.get(Series::Peak)));
+    sample
+}
+
+/// Counters that were not read this time are what they were.
+fn with_events_of(mut sample: Sample, before: &Sample) -> Sample {
+    for series in EVENTS {
+        sample.set(series, sample.get(series).or(before.get(series)));
+    }
     sample
 }

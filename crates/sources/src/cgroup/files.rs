@@ -338,7 +338,11 @@ impl CgroupFiles {
     /// The bytes of a file; `None` where there is none.
     fn read(&mut self, item: Item) -> Result<Option<&[u8]>, Error> {
         let Some(file) = self.kept.get(item as usize) else { return Ok(None) };
-        match file.read(&self.directory, &mut self.buffer) {
+        let read = match item {
+            Item::Processes => file.read_list(&self.directory, &mut self.buffer),
+            _ => file.read(&self.directory, &mut self.buffer),
+        };
+        match read {
             Ok(true) => Ok(Some(&self.buffer)),
             // Without the memory controller no file is open that would tell that the cgroup is gone.
             Ok(false) if matches!(item, Item::Usage | Item::Events) => self.still_there().map(|()| None),

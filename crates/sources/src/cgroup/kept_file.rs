@@ -35,12 +35,26 @@ impl KeptFile {
         }
     }
 
-    /// Reads the whole file into `buffer`; false where there is none.
+    /// Reads a file that the kernel prints in one go into `buffer`; false where there is none.
     pub(super) fn read(&self, directory: &OwnedFd, buffer: &mut Vec<u8>) -> Result<bool, Errno> {
+        self.read_by(read_record, directory, buffer)
+    }
+
+    /// Reads a list of any length into `buffer`; false where there is none.
+    pub(super) fn read_list(&self, directory: &OwnedFd, buffer: &mut Vec<u8>) -> Result<bool, Errno> {
+        self.read_by(read_list, directory, buffer)
+    }
+
+    fn read_by(
+        &self,
+        read: fn(&OwnedFd, &mut Vec<u8>) -> Result<(), Errno>,
+        directory: &OwnedFd,
+        buffer: &mut Vec<u8>,
+    ) -> Result<bool, Errno> {
         buffer.clear();
         match self {
-            Self::Open(file) => read_whole(file, buffer).map(|()| true),
-            Self::EachTime(name) => read_whole(&open_to_read(directory, name)?, buffer).map(|()| true),
+            Self::Open(file) => read(file, buffer).map(|()| true),
+            Self::EachTime(name) => read(&open_to_read(directory, name)?, buffer).map(|()| true),
             Self::Missing | Self::Refused(_) => Ok(false),
         }
     }
@@ -50,7 +64,7 @@ impl KeptFile {
 pub(super) fn read_once(directory: &OwnedFd, name: &str, buffer: &mut Vec<u8>) -> Result<bool, Errno> {
     buffer.clear();
     match open_to_read(directory, name) {
-        Ok(file) => read_whole(&file, buffer).map(|()| true),
+        Ok(file) => read_record(&file, buffer).map(|()| true),
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(errno),
     }
@@ -60,16 +74,25 @@ fn open_to_read(directory: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
 }
 
+/// Reads a file whose text the kernel makes at once: what does not fill the buffer is all of it.
+pub(super) fn read_record(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+    read_until(file, buffer, |read, room| read < room)
+}
+
 /// Reads from the start to the end. The end is known only from a read that gives nothing: a list of processes comes in parts
 /// even where the buffer has room (`seq_read_iter` in fs/seq_file.c). Going on right behind the last part costs next to
 /// nothing, since the kernel still stands there.
-pub(super) fn read_whole(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+fn read_list(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+    read_until(file, buffer, |read, _| read == 0)
+}
+
+fn read_until(file: &OwnedFd, buffer: &mut Vec<u8>, is_end: fn(usize, usize) -> bool) -> Result<(), Errno> {
     buffer.clear();
     while buffer.len() < LARGEST {
         buffer.reserve(USUAL);
-        let offset = buffer.len() as u64;
+        let (offset, room) = (buffer.len() as u64, buffer.capacity() - buffer.len());
         match pread(file, spare_capacity(buffer), offset) {
-            Ok(0) => break,
+            Ok(read) if is_end(read, room) => break,
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }

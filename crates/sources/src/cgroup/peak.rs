@@ -23,7 +23,7 @@ use oomscope_core::formats::cgroup::{Version, number};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, pwrite};
 
-use super::kept_file::{KeptFile, read_whole};
+use super::kept_file::{KeptFile, read_record};
 
 /// Whether the kernel's memory of the highest charge may be reset, to learn the highest of every interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl Reset {
     }
 
     fn read_and_reset(&self, buffer: &mut Vec<u8>) -> Result<Option<u64>, Errno> {
-        read_whole(&self.file, buffer)?;
+        read_record(&self.file, buffer)?;
         self.reset()?;
         Ok(number(buffer))
     }
