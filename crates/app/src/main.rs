@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Verb::Show(args) => cli::show::run(&args),
         Verb::Export(args) => cli::export::run(&args),
         Verb::Demo(args) => cli::demo::run(&args),
+        Verb::Inspect(args) => cli::inspect::run(&args),
         Verb::Next(args) => cli::next::run(&args),
         Verb::Rules => cli::rules::run(),
         Verb::Completions { shell } => cli::completions(shell),

@@ -15,6 +15,7 @@ pub mod diagnosis;
 pub mod evidence;
 pub mod formats;
 pub mod incident;
+pub mod inspect;
 pub mod next;
 pub mod notice;
 pub mod recorder;

@@ -62,7 +62,7 @@ fn file_name(id: &str) -> PathBuf {
 }
 
 /// For the user alone, as the store is.
-fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()> {
+pub(super) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
     if force {

@@ -5,6 +5,7 @@ pub(crate) mod explain;
 pub(crate) mod export;
 mod filter;
 pub(crate) mod incidents;
+pub(crate) mod inspect;
 mod kept;
 pub(crate) mod next;
 mod output;
@@ -54,6 +55,8 @@ pub(crate) enum Verb {
     Export(export::Args),
     #[command(after_help = demo::EXIT_CODES)]
     Demo(demo::Args),
+    #[command(after_help = inspect::EXIT_CODES, after_long_help = inspect::AFTER_LONG_HELP)]
+    Inspect(inspect::Args),
     #[command(after_help = next::EXIT_CODES)]
     Next(next::Args),
     /// List the diagnosis rules and what each one looks at

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use oomscope_core::formats::cgroup as format;
 use oomscope_core::incident::identity::identify;
 use oomscope_sources::cgroup::Hierarchy;
 use oomscope_sources::process::Proc;
@@ -119,6 +120,17 @@ fn is_called(path: &[u8], name: &[u8]) -> bool {
     // systemd's driver writes the uid with underscores; whoever copies it from there may too.
     let uid: Vec<u8> = name.iter().map(|b| if *b == b'_' { b'-' } else { *b }).collect();
     starts_with(&owner.pod_uid, uid.strip_prefix(b"pod").unwrap_or(&uid), SHORT_POD_UID)
+}
+
+/// A cgroup and those above it whose limits are limits for it too.
+pub(crate) fn upwards<'a>(hierarchy: &'a Hierarchy, folder: &'a Path) -> impl Iterator<Item = &'a Path> {
+    let visible = folder.ancestors().take_while(|level| level.starts_with(hierarchy.mount()));
+    // v1 before 5.11 could pass nothing on to the parent.
+    visible.take_while(move |level| *level == folder || !passes_nothing_on(level))
+}
+
+fn passes_nothing_on(folder: &Path) -> bool {
+    std::fs::read(folder.join("memory.use_hierarchy")).ok().and_then(|text| format::flag(&text)) == Some(false)
 }
 
 /// Shows `visit` a cgroup and those below it, parents first; it answers whether to go further down. Those that go away or may not be

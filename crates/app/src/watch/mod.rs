@@ -62,6 +62,8 @@ use wake::Waker;
 
 /// The loop wakes at least this often: to notice a signal, and what inotify cannot tell.
 const LONGEST_WAIT_US: u64 = 250_000;
+/// Where this is set, what was recorded is counted at the end: for the benchmark.
+const STATISTICS: &str = "OOMSCOPE_STATS";
 /// What is old is forgotten this often.
 const TIDY_US: u64 = 10_000_000;
 
@@ -511,6 +513,13 @@ impl<'a> Watcher<'a> {
         }
         for untold in self.kills.untold(BootTime(u64::MAX)) {
             self.tell_uncounted(untold, now);
+        }
+        if std::env::var_os(STATISTICS).is_some() {
+            let recorded = self.cgroups.recorder.statistics();
+            complain(&format!(
+                "recorder: {} values, {} bytes; {} cgroups, {} bytes of memory",
+                recorded.values, recorded.written_bytes, recorded.cgroups, recorded.memory_bytes
+            ));
         }
     }
 }

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic, also in its helpers")]
 
 mod demo;
+mod fake_node;
 mod filters;
 mod holder;
 mod incidents;
 mod inputs;
+mod inspect;
 mod next;
 mod output;
 mod run;

@@ -40,6 +40,17 @@ pub struct MemoryUse {
     pub overcounted_bytes: u64,
 }
 
+/// What is counted of a cgroup besides its statistics; `None` where it is not known, or where there is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Charged.
+    pub usage: Option<Bytes>,
+    /// Its limit.
+    pub limit: Option<Bytes>,
+    /// All kernel memory (v1 `memory.kmem.usage_in_bytes`); v2 has it in the statistics.
+    pub kernel: Option<Bytes>,
+}
+
 /// What kind of thing most of the memory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filler {
@@ -68,13 +79,24 @@ impl MemoryUse {
     #[must_use]
     pub fn of(report: &KernelReport) -> Option<Self> {
         match (&report.memory_stat, &report.node_memory) {
-            (Some(stat), _) => Self::of_cgroup(report, &Stat { own: stat, below: &report.subtree_stat }),
+            (Some(stat), _) => {
+                let limit = report.limit_bytes.and_then(|l| Limit::from_printed(l).bytes());
+                let counted = Counted { usage: report.usage_bytes, limit, kernel: report.kmem.map(|k| k.usage_bytes) };
+                Self::of_cgroup(counted, &Stat { own: stat, below: &report.subtree_stat })
+            }
             (None, Some(node)) => Self::of_node(node),
             (None, None) => None,
         }
     }
 
-    fn of_cgroup(report: &KernelReport, stat: &Stat<'_>) -> Option<Self> {
+    /// A living cgroup's, from its `memory.stat` and the numbers of its other files; `None` where the statistics are of no
+    /// memory cgroup.
+    #[must_use]
+    pub fn of_files(stat: &IndexMap<String, u64>, counted: Counted) -> Option<Self> {
+        Self::of_cgroup(counted, &Stat { own: stat, below: &IndexMap::new() })
+    }
+
+    fn of_cgroup(counted: Counted, stat: &Stat<'_>) -> Option<Self> {
         let anon = stat.either("anon", "rss")?;
         let cached = stat.either("file", "cache").unwrap_or(0);
         let shmem = stat.sum("shmem").or_else(|| stat.shmem_of_lru(anon)).unwrap_or(0).min(cached);
@@ -94,16 +116,15 @@ impl MemoryUse {
             parts.push(part(name, bytes, false));
         }
         // v1 counts all kernel memory in a counter of its own, which `memory: usage` includes.
-        if let Some(kernel) = stat.sum("kernel").or(report.kmem.map(|k| k.usage_bytes.0)) {
+        if let Some(kernel) = stat.sum("kernel").or(counted.kernel.map(|k| k.0)) {
             parts.push(part("other kernel memory", kernel.saturating_sub(itemised), false));
         }
         // Socket buffers are charged beside `kernel`, not within it (mm/memcontrol.c, `mem_cgroup_charge_skmem()`).
         parts.push(part("socket buffers", stat.sum("sock").unwrap_or(0), false));
         // Only where the cgroup mount has `memory_hugetlb_accounting` are they part of the usage; then the key is there.
         parts.push(part(HUGETLB, stat.sum("hugetlb").unwrap_or(0), false));
-        let usage = report.usage_bytes.map_or_else(|| total(&parts), |u| u.0);
-        let limit = report.limit_bytes.and_then(|l| Limit::from_printed(l).bytes()).map(|l| l.0);
-        Some(Self::balanced(usage, limit, parts))
+        let usage = counted.usage.map_or_else(|| total(&parts), |u| u.0);
+        Some(Self::balanced(usage, counted.limit.map(|l| l.0), parts))
     }
 
     /// `Mem-Info`: what is not free, of what the page allocator manages.

@@ -20,7 +20,7 @@ mod summary;
 mod verdict;
 mod words;
 
-pub use memory::{MemoryPart, MemoryUse};
+pub use memory::{Counted, MemoryPart, MemoryUse};
 pub use ranking::{Choice, Ranked, Ranking};
 
 use serde::{Deserialize, Serialize};

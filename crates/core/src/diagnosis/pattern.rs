@@ -122,7 +122,15 @@ impl Pattern {
             return Err(Gap::new("how memory grew before the kill", why));
         };
         let grid = evenly_spaced(points, first.0, last.0);
-        let level = low(&grid);
+        let pattern = Self::above(recorded, points, &grid, low(&grid));
+        // Where it began far below, as a process does that has just started, a spike stands out only from what was usual later.
+        let spike = || Some(Self::above(recorded, points, &grid, usual(&grid))).filter(|it| it.shape == Shape::Spike);
+        Ok(if pattern.shape == Shape::Growth { spike().unwrap_or(pattern) } else { pattern })
+    }
+
+    /// The shape of the last rise above a level.
+    fn above(recorded: &Recorded<'_>, points: &[Point], grid: &[u64], level: u64) -> Self {
+        let (Some(&first), Some(&last)) = (points.first(), points.last()) else { return Self::default() };
         let end = highest_of_the_end(points, last.0);
         let top = recorded.limit.map_or(end, |limit| limit.0.max(end));
         let mut pattern = Self {
@@ -136,10 +144,10 @@ impl Pattern {
         let rise = end.saturating_sub(level);
         if rise.saturating_mul(20) < top {
             pattern.shape = if level.saturating_mul(5) >= top.saturating_mul(4) { Shape::Full } else { Shape::None };
-            return Ok(pattern);
+            return pattern;
         }
         pattern.take_rise(points, level, rise);
-        let slope = Slope::of(&grid, first.0, last.0);
+        let slope = Slope::of(grid, first.0, last.0);
         let begins_us = pattern.from_us.0.saturating_sub(first.0.0);
         let length_us = last.0.0.saturating_sub(first.0.0);
         let at_once = begins_us.saturating_mul(10) <= length_us.saturating_mul(3);
@@ -157,7 +165,7 @@ impl Pattern {
             pattern.bytes_per_s = slope.bytes_per_s();
             pattern.refill_us = time_for(end, pattern.bytes_per_s);
         }
-        Ok(pattern)
+        pattern
     }
 
     /// From where the growth left the ordinary level by a tenth, for the last time, to where it was within a tenth of its end.
@@ -251,6 +259,13 @@ fn low(grid: &[u64]) -> u64 {
     let mut sorted = grid.to_vec();
     sorted.sort_unstable();
     sorted.get(sorted.len() / 10).copied().unwrap_or(0)
+}
+
+/// The level above and below which it was for as long.
+fn usual(grid: &[u64]) -> u64 {
+    let mut sorted = grid.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0)
 }
 
 /// Reclaim may have taken a little away at the very end.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter};
 
 use crate::case::Case;
+use crate::inspect::{Inspection, InspectionDiff};
 use crate::next::Outlook;
 use crate::text::acts_on_its_surroundings;
 
@@ -29,6 +30,24 @@ pub fn line(case: &Case) -> Result<String, serde_json::Error> {
 /// Those of `serde_json`; the types give it no occasion for any.
 pub fn next(outlook: &Outlook) -> Result<String, serde_json::Error> {
     to_harmless_json(outlook)
+}
+
+/// What `oomscope inspect` found, as one JSON object, without a newline in or after it.
+///
+/// # Errors
+///
+/// Those of `serde_json`; the types give it no occasion for any.
+pub fn inspection(inspection: &Inspection) -> Result<String, serde_json::Error> {
+    to_harmless_json(inspection)
+}
+
+/// What grew between two looks, in the same way.
+///
+/// # Errors
+///
+/// As [`inspection`].
+pub fn inspection_diff(diff: &InspectionDiff) -> Result<String, serde_json::Error> {
+    to_harmless_json(diff)
 }
 
 /// Any value as JSON that acts on no terminal.

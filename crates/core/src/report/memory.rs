@@ -93,7 +93,8 @@ fn segments(page: &Page, memory: &MemoryUse) -> Vec<Segment> {
     segments
 }
 
-fn bar(page: &mut Page, memory: &MemoryUse) {
+/// The bar and its legend.
+pub(super) fn bar(page: &mut Page, memory: &MemoryUse) {
     page.paragraph(Role::Strong, 0, &headline(memory));
     let segments = segments(page, memory);
     if segments.is_empty() {

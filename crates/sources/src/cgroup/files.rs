@@ -3,8 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
 use oomscope_core::evidence::{Counters, Events, Gap, Limits};
 use oomscope_core::formats::cgroup::{self as format, Version};
+use oomscope_core::inspect::Stalls;
 use oomscope_core::recorder::{Sample, Series};
 use oomscope_core::time::BootTime;
 use oomscope_core::units::Bytes;
@@ -259,6 +261,22 @@ impl CgroupFiles {
             return Ok(format::events(text));
         }
         Ok(self.read(Item::Events)?.map(format::events).unwrap_or_default())
+    }
+
+    /// `memory.stat` by the kernel's names; `None` where there is none. For a look at one cgroup: a sample is cheaper.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], [`Error::File`].
+    pub fn memory_stat(&mut self) -> Result<Option<IndexMap<String, u64>>, Error> {
+        Ok(self.read(Item::Stat)?.map(format::stat))
+    }
+
+    /// How much its tasks stall for memory; `None` where the kernel does not account that for it.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], [`Error::File`].
+    pub fn stalls(&mut self) -> Result<Option<Stalls>, Error> {
+        Ok(self.read(Item::Pressure)?.map(format::stalls))
     }
 
     /// The highest charge of its life, as of the last sample; `None` on v2 before Linux 5.19. On v1, where somebody else resets it,

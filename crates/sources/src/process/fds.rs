@@ -6,6 +6,7 @@ use bstr::ByteSlice as _;
 use indexmap::IndexMap;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Dir, OFlags, readlinkat};
+use rustix::io::Errno;
 
 use super::folder::Folder;
 
@@ -20,7 +21,7 @@ pub(super) struct Fds {
     pub(super) cut: bool,
 }
 
-/// Counts them; `None` where the folder cannot be read.
+/// Counts them; `None` where they may not be looked at.
 pub(super) fn count(folder: &Folder) -> Option<Fds> {
     let dir = folder.open_file("fd", OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
     let mut kinds = IndexMap::<String, u64>::new();
@@ -38,8 +39,13 @@ pub(super) fn count(folder: &Folder) -> Option<Fds> {
             break;
         }
         looked_at += 1;
-        // Closed meanwhile.
-        let Some(kind) = kind(&dir, name) else { continue };
+        let kind = match kind(&dir, name) {
+            Ok(kind) => kind,
+            // Closed meanwhile.
+            Err(Errno::NOENT) => continue,
+            // The folder of another user's process, or of one that may not be traced, can be listed all the same.
+            Err(_) => return None,
+        };
         let kind = if kinds.len() < MAX_KINDS || kinds.contains_key(&kind) { kind } else { "other".to_owned() };
         *kinds.entry(kind).or_default() += 1;
     }
@@ -48,9 +54,9 @@ pub(super) fn count(folder: &Folder) -> Option<Fds> {
 }
 
 /// From the text of the link alone. To ask the file system (`stat` through the link) could hang on a dead network mount.
-fn kind(dir: &OwnedFd, name: &CStr) -> Option<String> {
-    let target = readlinkat(dir, name, Vec::new()).ok()?;
-    Some(kind_of(target.as_bytes()))
+fn kind(dir: &OwnedFd, name: &CStr) -> Result<String, Errno> {
+    let target = readlinkat(dir, name, Vec::new())?;
+    Ok(kind_of(target.as_bytes()))
 }
 
 fn kind_of(target: &[u8]) -> String {

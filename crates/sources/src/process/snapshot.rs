@@ -23,6 +23,12 @@ const GIVEN_UP: &str = "its memory was already given up";
 /// How much to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
+    /// `maps` alone, for the names and the address space: cheap however much memory there is. Keeps as many mappings as said, the
+    /// largest.
+    Names {
+        /// How many.
+        mappings: usize,
+    },
     /// `smaps_rollup` for the sums, `maps` for the names: what can be had in the window after a kill decision. Keeps as many mappings
     /// as said, the largest.
     Sums {
@@ -54,7 +60,9 @@ impl Proc {
                 taken.read_mappings(&folder, depth);
                 taken.read_cheap_files(&folder);
                 taken.count_fds(&folder);
-                taken.read_pss(&folder);
+                if !matches!(depth, Depth::Names { .. }) {
+                    taken.read_pss(&folder);
+                }
             }
             Err(e) => taken.lacks("a snapshot", e.to_string()),
         }
@@ -65,7 +73,7 @@ impl Proc {
 impl Taken {
     fn read_mappings(&mut self, folder: &Folder, depth: Depth) {
         let (name, most) = match depth {
-            Depth::Sums { mappings } => ("maps", mappings),
+            Depth::Names { mappings } | Depth::Sums { mappings } => ("maps", mappings),
             Depth::Full => ("smaps", usize::MAX),
         };
         match mappings(folder, name) {

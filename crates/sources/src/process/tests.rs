@@ -94,6 +94,26 @@ fn whole_snapshot() {
     let kept = hasty.mappings.unwrap();
     assert_eq!((kept.len(), kept[0].rss_bytes), (2, None));
     assert!(hasty.pss_bytes.is_some());
+    let Taken { snapshot, gaps } =
+        proc.snapshot(waiting.pid(), BootTime(1), Occasion::Request, Depth::Names { mappings: 2 });
+    // What was not asked for is no gap.
+    assert_eq!((snapshot.pss_bytes, snapshot.mappings.map(|kept| kept.len()), gaps), (None, Some(2), vec![]));
+}
+
+/// Open files that may be listed and not looked at (another user's process) are not known, and not none.
+#[test]
+fn refused_open_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let fds = folder.path().join("proc/42/fd");
+    std::fs::create_dir_all(&fds).unwrap();
+    let snapshot = || {
+        let proc = Proc::new(&HostRoot::at(folder.path()));
+        proc.snapshot(42, BootTime(1), Occasion::Request, Depth::Names { mappings: 2 }).snapshot
+    };
+    assert_eq!(snapshot().fds.map(|fds| fds.len()), Some(0));
+    // No link: to read it is refused.
+    std::fs::write(fds.join("0"), "").unwrap();
+    assert_eq!(snapshot().fds, None);
 }
 
 /// The program file of a process can still be read after the process has ended.

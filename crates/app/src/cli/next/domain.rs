@@ -14,6 +14,7 @@ use oomscope_sources::node::NodeReading;
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::Host;
+use crate::cli::target::upwards;
 
 /// The machine's memory and swap.
 pub(super) fn of_node(node: &NodeReading) -> Domain {
@@ -33,11 +34,7 @@ pub(super) fn of_node(node: &NodeReading) -> Domain {
 /// them has a limit.
 pub(super) fn nearest(hierarchy: &Hierarchy, folder: &Path, host: &Host) -> anyhow::Result<Option<(PathBuf, Domain)>> {
     let mut levels = Vec::new();
-    for level in folder.ancestors().take_while(|level| level.starts_with(hierarchy.mount())) {
-        // v1 before 5.11 could pass nothing on to the parent.
-        if level != folder && passes_nothing_on(level) {
-            break;
-        }
+    for level in upwards(hierarchy, folder) {
         let cgroup = Cgroup::read(hierarchy, level)?;
         if let Some(Limit::At(limit)) = cgroup.limits.max_bytes {
             levels.push((level.to_owned(), cgroup.domain(limit, host)));
@@ -60,10 +57,6 @@ pub(super) fn supposed(
     }
     let domain = Domain { limit_is_supposed: true, ..cgroup.domain(limit, host) };
     Ok((folder.to_owned(), domain))
-}
-
-fn passes_nothing_on(folder: &Path) -> bool {
-    std::fs::read(folder.join("memory.use_hierarchy")).ok().and_then(|text| format::flag(&text)) == Some(false)
 }
 
 /// What the files of one cgroup say.

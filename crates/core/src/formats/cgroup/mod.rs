@@ -9,8 +9,8 @@ mod pressure;
 mod stat;
 
 pub use events::{OomControl, events, oom_control};
-pub use pressure::{Pressure, pressure};
-pub use stat::fill_from_stat;
+pub use pressure::{Pressure, pressure, stalls};
+pub use stat::{fill_from_stat, stat};
 
 use crate::units::{Bytes, Limit};
 

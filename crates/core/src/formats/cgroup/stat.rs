@@ -5,6 +5,8 @@
 //! each number twice, of which the `total_` one counts what is below the cgroup too, as v2 always does.
 //! Source: `memory_stat_format` in mm/memcontrol.c, `memcg1_stat_format` in mm/memcontrol-v1.c.
 
+use indexmap::IndexMap;
+
 use super::{Version, pairs};
 use crate::recorder::{Sample, Series};
 
@@ -18,6 +20,17 @@ pub fn fill_from_stat(sample: &mut Sample, text: &[u8], version: Version) {
         Version::V2 => fill_v2(sample, text),
     }
 }
+
+/// Every number of `memory.stat`, by the kernel's name for it. Of names that are repeated the last counts, as everywhere here; there
+/// are about sixty, and never more than 1024 are taken.
+#[must_use]
+pub fn stat(text: &[u8]) -> IndexMap<String, u64> {
+    let readable = |(key, value): (&[u8], u64)| Some((std::str::from_utf8(key).ok()?.to_owned(), value));
+    pairs(text).take(MOST_NAMES).filter_map(readable).collect()
+}
+
+/// NUMA machines have no more of them: those are in `memory.numa_stat`.
+const MOST_NAMES: usize = 1024;
 
 fn fill_v1(sample: &mut Sample, text: &[u8]) {
     let mut cache = None;
@@ -123,6 +136,13 @@ mod tests {
             .with(Series::Shmem, 30)
             .with(Series::Swap, 4);
         assert_eq!(read(stat, Version::V1), expected);
+    }
+
+    /// Every number is kept by its name, and damaged lines are passed over.
+    #[test]
+    fn by_name() {
+        let all = stat(b"anon 1\nfile x\nnewer_thing 7\n\xff 3\n\nanon 2\n");
+        assert_eq!(all.into_iter().collect::<Vec<_>>(), [("anon".to_owned(), 2), ("newer_thing".to_owned(), 7)]);
     }
 
     /// Damaged lines leave their series unknown, and what depends on them; a part larger than the whole is not a huge rest.

@@ -1,45 +1,67 @@
-//! Speed and memory of `oomscope explain` beside other programs, on logs made here.
+//! Speed and memory of `oomscope explain` beside other programs, on logs made here; delay, cost and exactness of
+//! `oomscope watch` on real kills and cgroups.
 //!
-//! Programs alternate within one run and what counts is their ratio, because seconds depend on the machine and on what else
-//! it does. Nothing is asserted: budgets are printed beside what was measured, for a person to compare.
+//! Programs alternate or run side by side, and what counts is their ratio, because seconds depend on the machine and on what
+//! else it does. Nothing is asserted: budgets are printed beside what was measured, for a person to compare.
 //!
 //! `make bench` builds and installs what is needed, then runs this from the root of the workspace.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program whose output is its table")]
 
+mod explain;
+mod live;
 mod logs;
 mod measure;
 mod rivals;
 mod table;
 
-use anyhow::{Context as _, Result};
-use measure::{Command, Measured};
-use serde_json::json;
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
 use std::path::Path;
-use table::Table;
 
 const FOLDER: &str = "target/bench";
 const OOMSCOPE: &str = "target/release/oomscope";
 
+/// By its name in `BENCH_ONLY` and in the results.
+type Part = (&'static str, fn() -> Result<Value>);
+
+/// What can be measured.
+const PARTS: [Part; 4] = [
+    ("explain", || explain::measure(Path::new(FOLDER))),
+    ("delay", || live::delay::measure(setting("BENCH_KILLS", 100)?, setting("BENCH_KILL_MS", 300)?)),
+    ("cost", || live::cost::measure(&[100, 500], setting("BENCH_SECONDS", 30)?)),
+    ("spikes", || live::spikes::measure(setting("BENCH_SPIKES", 3)?)),
+];
+
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    if args.next().as_deref() == Some(measure::CHILD) {
-        return measure::run_child(args);
+    match args.next().as_deref() {
+        Some(measure::CHILD) => measure::run_child(args),
+        Some(live::child::CHILD) => live::child::run(args),
+        _ => measure_parts(),
     }
-    let size = setting("BENCH_MIB", 1024)? << 20;
-    let reports = setting("BENCH_REPORTS", 20_000)?;
-    let runs = usize::try_from(setting("BENCH_RUNS", 5)?.max(1))?;
-    let folder = Path::new(FOLDER);
-    std::fs::create_dir_all(folder).with_context(|| format!("creating {FOLDER}"))?;
+}
+
+/// A part that cannot be measured here (no root, no memory cgroups) says why; the others go on.
+fn measure_parts() -> Result<()> {
+    let only = std::env::var("BENCH_ONLY").unwrap_or_default();
+    let wanted: Vec<&str> = only.split([',', ' ']).filter(|name| !name.is_empty()).collect();
+    let unknown = wanted.iter().find(|name| PARTS.iter().all(|(part, _)| part != *name));
+    ensure!(unknown.is_none(), "BENCH_ONLY: no part is called {}", unknown.unwrap_or(&""));
+    std::fs::create_dir_all(FOLDER).with_context(|| format!("creating {FOLDER}"))?;
 
     let mut results = serde_json::Map::new();
-    let few = logs::few_reports(folder, size)?;
-    results.insert("few_reports".into(), few_reports(&few, runs)?);
-    results.insert("pipe".into(), pipe(&few, runs)?);
-    results.insert("one_line".into(), one_line(&logs::one_line(folder, size)?, runs)?);
-    results.insert("only_reports".into(), only_reports(&logs::only_reports(folder, reports)?, runs)?);
-
-    let path = folder.join("results.json");
+    for (name, part) in PARTS {
+        if !wanted.is_empty() && !wanted.contains(&name) {
+            continue;
+        }
+        let result = part().unwrap_or_else(|error| {
+            println!("\n{name}: not measured: {error:#}");
+            json!({"not_measured": format!("{error:#}")})
+        });
+        results.insert(name.to_owned(), result);
+    }
+    let path = Path::new(FOLDER).join("results.json");
     std::fs::write(&path, serde_json::to_vec_pretty(&results)?)
         .with_context(|| format!("writing {}", path.display()))?;
     println!("\n{}", path.display());
@@ -51,92 +73,4 @@ fn setting(name: &str, default: u64) -> Result<u64> {
         Ok(value) => value.parse().with_context(|| format!("{name}={value} is not a number")),
         Err(_) => Ok(default),
     }
-}
-
-fn explain(input: &Path) -> Command {
-    Command::new(OOMSCOPE, &["explain", "-o", "json"]).arg(input)
-}
-
-fn ripgrep(arguments: &[&str]) -> Command {
-    // Without its configuration file and without guessing that the log is binary: it must read all of it, as we do.
-    let fixed = ["--no-config", "--text", "-c", "-e", "invoked oom-killer", "-e", "Killed process"];
-    Command::new("rg", &[&fixed, arguments].concat())
-}
-
-/// The budget is stated for this one: within 1.5 times of ripgrep, within 32 MiB.
-fn few_reports(log: &logs::Log, runs: usize) -> Result<serde_json::Value> {
-    let measured = measure::alternate(&[explain(&log.path), ripgrep(&[]).arg(&log.path)], runs)?;
-    Ok(beside_ripgrep(&format!("{}, {} reports", log.size(), log.reports), log, &measured, true))
-}
-
-fn pipe(log: &logs::Log, runs: usize) -> Result<serde_json::Value> {
-    let ours = explain(Path::new("-")).fed_by_cat(&log.path);
-    let measured = measure::alternate(&[ours, ripgrep(&["-"]).fed_by_cat(&log.path)], runs)?;
-    Ok(beside_ripgrep("the same through a pipe", log, &measured, false))
-}
-
-fn one_line(log: &logs::Log, runs: usize) -> Result<serde_json::Value> {
-    let measured = measure::alternate(&[explain(&log.path), ripgrep(&[]).arg(&log.path)], runs)?;
-    Ok(beside_ripgrep(&format!("{} in a single line", log.size()), log, &measured, false))
-}
-
-fn beside_ripgrep(title: &str, log: &logs::Log, measured: &[Measured], has_time_budget: bool) -> serde_json::Value {
-    let [ours, theirs] = measured else { return serde_json::Value::Null };
-    let ratio = ours.seconds / theirs.seconds;
-    let mut table = Table::new(title, &["", "median s", "MB/s", "peak RSS MiB", "reports"]);
-    table.row(["oomscope explain", &secs(ours), &rate(log, ours), &mib(ours), &ours.lines_out.to_string()]);
-    table.row(["ripgrep -c, two literals", &secs(theirs), &rate(log, theirs), &mib(theirs), "-"]);
-    table.print();
-    let budget = if has_time_budget { " (budget 1.50)" } else { "" };
-    println!(
-        "  ratio {ratio:.2}{budget}; peak RSS {} MiB (budget 32); reports found {} of {}",
-        mib(ours),
-        ours.lines_out,
-        log.reports
-    );
-    json!({
-        "bytes": log.bytes, "reports": log.reports, "reports_found": ours.lines_out, "ratio_to_ripgrep": ratio,
-        "oomscope": ours, "ripgrep": theirs,
-    })
-}
-
-fn only_reports(log: &logs::Log, runs: usize) -> Result<serde_json::Value> {
-    let rivals = rivals::installed(Path::new(FOLDER).join("rivals").as_path())?;
-    let mut commands = vec![explain(&log.path)];
-    commands.extend(rivals.present.iter().map(|rival| Command::new(&rival.program, &[]).arg(&log.path)));
-    let measured = measure::alternate(&commands, runs)?;
-
-    let mut table = Table::new(
-        &format!("nothing but reports: {}, {} reports", log.size(), log.reports),
-        &["", "median s", "MB/s", "reports/s", "peak RSS MiB", "events", "what it extracts"],
-    );
-    let mut programs = Vec::new();
-    let names =
-        std::iter::once(("oomscope explain", OURS)).chain(rivals.present.iter().map(|r| (&*r.label, &*r.extracts)));
-    for (index, ((name, extracts), run)) in names.zip(&measured).enumerate() {
-        let events = if index == 0 { run.lines_out } else { run.counted.unwrap_or(0) };
-        let per_second = format!("{:.0}", log.reports as f64 / run.seconds);
-        table.row([name, &secs(run), &rate(log, run), &per_second, &mib(run), &events.to_string(), extracts]);
-        programs.push(json!({"name": name, "extracts": extracts, "events": events, "run": run}));
-    }
-    table.print();
-    for (name, why) in &rivals.missing {
-        println!("  {name}: not measured, could not be installed: {why}");
-    }
-    Ok(json!({"bytes": log.bytes, "reports": log.reports, "programs": programs, "missing": rivals.missing}))
-}
-
-/// What a case holds, for the column that says what the others leave out.
-const OURS: &str = "every field of the report (charges, statistics, task table, victims), identity, diagnosis";
-
-fn secs(run: &Measured) -> String {
-    format!("{:.3}", run.seconds)
-}
-
-fn rate(log: &logs::Log, run: &Measured) -> String {
-    format!("{:.0}", log.bytes as f64 / 1e6 / run.seconds)
-}
-
-fn mib(run: &Measured) -> String {
-    format!("{:.1}", run.peak_rss_kib as f64 / 1024.0)
 }

@@ -1,0 +1,172 @@
+//! What watching costs: processor and memory with many cgroups, idle and busy, beside node_exporter on the same machine at the
+//! same time. And how many bytes a recorded value takes.
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use super::child::{self, Role};
+use super::exporter::Exporter;
+use super::tree::{Cgroup, Tree};
+use super::usage::{Cost, Meter};
+use super::watch::{Recorded, Watch};
+use crate::table::Table;
+
+const MIB: usize = 1 << 20;
+const LIMIT: usize = 16 * MIB;
+/// Of the cgroups that are busy: every fifth takes 4 MiB twice a second and gives them back.
+const ACTIVE_EVERY: usize = 5;
+const ACTIVE: Role = Role::Churn { base: MIB, extra: 4 * MIB, period_ms: 500 };
+/// Every twentieth stands at 95 % of its limit and takes a little more four times a second.
+const NEAR_EVERY: usize = 20;
+const NEAR: Role = Role::Churn { base: LIMIT / 100 * 93, extra: MIB / 4, period_ms: 250 };
+/// Prometheus' usual interval on nodes.
+const SCRAPED_EVERY: Duration = Duration::from_secs(15);
+/// What beginning costs is not what watching costs.
+const SETTLES: Duration = Duration::from_secs(5);
+
+/// With each number of cgroups, idle and busy, for so many seconds.
+pub(crate) fn measure(counts: &[usize], seconds: u64) -> Result<Value> {
+    let mut table = Table::new(
+        &format!("what watching costs: {seconds} s each, of one core"),
+        &["", "cores %", "RSS MiB", "PSS MiB", "ratio of cores", "bytes a value"],
+    );
+    let mut results = Vec::new();
+    for &cgroups in counts {
+        for load in [Load::Idle, Load::Busy] {
+            let run = one(cgroups, load, Duration::from_secs(seconds))?;
+            run.add_to(&mut table);
+            results.push(run);
+        }
+    }
+    table.print();
+    println!(
+        "  budget with 100 cgroups: 0.5 % of a core, 32 MiB + 64 KiB a cgroup; 2 bytes a value. {}",
+        results.iter().find_map(|run| run.not_beside.as_deref()).unwrap_or("Beside it: scraped every 15 s.")
+    );
+    Ok(json!(results))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Load {
+    Idle,
+    Busy,
+}
+
+impl Load {
+    fn role(self, index: usize) -> Role {
+        match self {
+            Self::Busy if index.is_multiple_of(NEAR_EVERY) => NEAR,
+            Self::Busy if index % ACTIVE_EVERY == 1 => ACTIVE,
+            _ => Role::Sit,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Run {
+    cgroups: usize,
+    load: Load,
+    watch: Cost,
+    beside: Option<Beside>,
+    /// Why nothing stands beside it.
+    not_beside: Option<String>,
+    /// What the recorder held in the end; `None` where the program does not tell.
+    recorded: Option<Recorded>,
+    bytes_per_value: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Beside {
+    name: String,
+    cost: Cost,
+    scrapes: usize,
+}
+
+fn one(cgroups: usize, load: Load, time: Duration) -> Result<Run> {
+    let tree = Tree::create()?;
+    let watched = Watched::start(&tree, cgroups, load)?;
+    let watch = Watch::start(tree.folder(), &[])?;
+    let exporter = Exporter::start();
+    std::thread::sleep(SETTLES);
+
+    let meter = Meter::start(watch.pid())?;
+    let beside = exporter.as_ref().map(|exporter| scraped(exporter, time));
+    if beside.is_err() {
+        std::thread::sleep(time);
+    }
+    let cost = meter.stop().context("oomscope watch has ended")?;
+    let told = watch.stop()?;
+    watched.stop()?;
+    let recorded = told.recorded();
+    let (beside, not_beside) = match beside {
+        Ok(beside) => (Some(beside?), None),
+        Err(error) => (None, Some(format!("node_exporter: {error:#}"))),
+    };
+    let bytes_per_value = recorded.as_ref().map(Recorded::bytes_per_value);
+    Ok(Run { cgroups, load, watch: cost, beside, not_beside, recorded, bytes_per_value })
+}
+
+fn scraped(exporter: &Exporter, time: Duration) -> Result<Beside> {
+    let meter = Meter::start(exporter.pid())?;
+    let began = Instant::now();
+    let mut scrapes = 0;
+    while began.elapsed() < time {
+        exporter.scrape()?;
+        scrapes += 1;
+        let next = (SCRAPED_EVERY * scrapes).min(time);
+        std::thread::sleep(next.saturating_sub(began.elapsed()));
+    }
+    Ok(Beside { name: exporter.label.clone(), cost: meter.stop()?, scrapes: scrapes as usize })
+}
+
+/// The cgroups, each with one process.
+struct Watched {
+    /// All processes end with it.
+    input: std::io::PipeWriter,
+    processes: Vec<Child>,
+    _cgroups: Vec<Cgroup>,
+}
+
+impl Watched {
+    fn start(tree: &Tree, count: usize, load: Load) -> Result<Self> {
+        let (reader, input) = std::io::pipe().context("making a pipe")?;
+        let mut watched = Self { input, processes: Vec::new(), _cgroups: Vec::new() };
+        for index in 0..count {
+            let cgroup = tree.cgroup(&format!("c{index:03}"), Some(LIMIT))?;
+            let process = child::start(load.role(index), cgroup.folder(), reader.try_clone()?.into(), Stdio::null())?;
+            watched.processes.push(process);
+            watched._cgroups.push(cgroup);
+        }
+        Ok(watched)
+    }
+
+    fn stop(mut self) -> Result<()> {
+        drop(self.input);
+        for process in &mut self.processes {
+            let status = process.wait()?;
+            anyhow::ensure!(status.success(), "a watched process ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+impl Run {
+    fn add_to(&self, table: &mut Table) {
+        let load = format!("{:?}", self.load).to_lowercase();
+        let mib = |kib: u64| format!("{:.1}", kib as f64 / 1024.0);
+        let percent = |cost: &Cost| format!("{:.3}", cost.cores * 100.0);
+        let bytes = self.bytes_per_value.map_or("-".into(), |bytes| format!("{bytes:.2}"));
+        let ratio = self.beside.as_ref().map(|beside| self.watch.cores / beside.cost.cores);
+        let ratio = ratio.map_or("-".into(), |ratio| format!("{ratio:.2}"));
+        let name = format!("oomscope watch, {} cgroups, {load}", self.cgroups);
+        let watch = &self.watch;
+        table.row([&name, &percent(watch), &mib(watch.rss_kib), &mib(watch.pss_kib), &ratio, &bytes]);
+        if let Some(Beside { name, cost, .. }) = &self.beside {
+            table.row([&format!("  {name}"), &percent(cost), &mib(cost.rss_kib), &mib(cost.pss_kib), "1", "-"]);
+        }
+    }
+}
