@@ -183,7 +183,12 @@ start_watch() {
 		exec /oomscope watch -o json --store /store/incidents.db
 	) > /out/watch-$RUN.json 2> /out/watch-$RUN.err &
 	WATCH=$!
-	sleep 1
+	tries=0
+	until grep -q ': watching ' /out/watch-$RUN.err || [ $tries -ge 200 ]; do
+		tries=$((tries + 1))
+		sleep 0.1
+	done
+	[ $tries -lt 200 ] || fact note text='oomscope watch does not say that it watches'
 }
 
 stop_watch() { # SIGNAL
@@ -195,6 +200,7 @@ stop_watch() { # SIGNAL
 }
 
 all() { # NAMES (empty: every scenario)
+	S=-
 	start_watch
 	for name in ${1:-$NODE_LOCAL}; do
 		case " $DISTURBING " in *" $name "*) ;; *) run "$name" ;; esac
