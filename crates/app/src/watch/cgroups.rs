@@ -26,6 +26,8 @@ const PROCESSES: usize = 64;
 const KEPT_US: u64 = 300_000_000;
 /// Alarm at this share of the limit, in percent.
 const ALARM_PERCENT: u64 = 90;
+/// The machine itself among the cgroups; no folder has this inode.
+pub(super) const MACHINE: CgroupKey = CgroupKey(0);
 /// An alarm so soon after a reading tells nothing new.
 const ALARM_EVERY_US: u64 = 3_000;
 
@@ -58,6 +60,8 @@ pub(super) struct Cgroups {
     alarms: Option<Arc<Alarms>>,
     subjects: Subjects,
     pub(super) recorder: Recorder,
+    /// The machine's memory: what a kill without a limit is about.
+    pub(super) machine: Option<Bytes>,
     pub(super) known: HashMap<u64, Watched>,
     by_path: HashMap<Vec<u8>, u64>,
     schedule: BinaryHeap<Reverse<(BootTime, u64)>>,
@@ -77,6 +81,7 @@ pub(super) struct Parts {
     pub(super) subjects: Subjects,
     pub(super) proc: Proc,
     pub(super) recorder: Recorder,
+    pub(super) machine: Option<Bytes>,
 }
 
 impl Cgroups {
@@ -93,6 +98,7 @@ impl Cgroups {
             subjects: parts.subjects,
             processes: Processes::new(parts.proc),
             recorder: parts.recorder,
+            machine: parts.machine,
             known: HashMap::new(),
             by_path: HashMap::new(),
             schedule: BinaryHeap::new(),
@@ -250,6 +256,11 @@ impl Cgroups {
         let processes = self.processes.look(key, &self.pids, now);
         self.recorder.push_processes(CgroupKey(key), now, &processes);
         self.subject(key, |subject| subject.largest = processes.iter().map(|process| process.pid).collect());
+    }
+
+    /// Records what of the machine's memory is in use.
+    pub(super) fn record_machine(&mut self, sample: &Sample, is_hot: bool) {
+        self.recorder.push(MACHINE, sample, is_hot);
     }
 
     /// False where it was read just now.

@@ -177,6 +177,7 @@ impl<'a> Watcher<'a> {
                 None
             }
         };
+        let node = Node::new(&root, config.pace);
         let cgroups = Cgroups::new(Parts {
             hierarchy,
             subset: Subset { below, pod: config.pod },
@@ -186,6 +187,7 @@ impl<'a> Watcher<'a> {
             subjects,
             proc,
             recorder: Recorder::new(config.budget),
+            machine: node.total(),
         })?;
         let log = match KernelLog::open(&root) {
             Ok(log) => Some(Follower::new(log)),
@@ -202,7 +204,7 @@ impl<'a> Watcher<'a> {
             kills: Kills::default(),
             notices: Notices::default(),
             snapshots: Snapshots::default(),
-            node: Node::new(&root),
+            node,
             seen,
             waker,
             _reader: reader,
@@ -264,6 +266,9 @@ impl<'a> Watcher<'a> {
         }
         for (key, event) in self.notices.take(now, &self.cgroups.known) {
             self.notice(Some(key), event);
+        }
+        if let Some((sample, is_hot)) = self.node.sample(now) {
+            self.cgroups.record_machine(&sample, is_hot);
         }
         for event in self.node.turn(now, self.cgroups.watches_all()) {
             if matches!(event, Event::ClockStepped { .. }) {
