@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use oomscope_core::case::Case;
+use oomscope_core::evidence::Scope;
 use oomscope_testkit::vm::{Expected, Facts};
 
 use cases::Cases;
@@ -109,10 +110,18 @@ fn ids(cases: &[&Case]) -> String {
 
 /// Every case is of a kill that was expected: none of a SIGKILL from outside, of a stall, of a kill from before.
 fn nothing_invented(facts: &Facts, watched: &Cases) -> Vec<String> {
-    let strangers = watched.all().filter(|case| !facts.expected.iter().any(|expected| kill::is_of(expected, case)));
+    let is_expected = |case: &&Case| facts.expected.iter().any(|expected| kill::is_of(expected, case));
+    let strangers = watched.all().filter(|case| !is_expected(case) && !is_collateral(facts, case));
     strangers
         .map(|case| format!("watch: a case that nobody expected: {} ({})", case.id, case.diagnosis.summary))
         .collect()
+}
+
+/// When a machine is full, the kernel may kill once more before the memory of the last victim is back. Whom is up to it.
+fn is_collateral(facts: &Facts, case: &Case) -> bool {
+    let report = case.incident.report();
+    let was_killed = |pid: u32| facts.fates.get(&u64::from(pid)) == Some(&137);
+    report.scope == Some(Scope::Global) && report.victims.first().is_some_and(|victim| was_killed(victim.pid))
 }
 
 /// Who read the log and who watched call the same kill by the same id.
