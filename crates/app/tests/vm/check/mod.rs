@@ -9,7 +9,6 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use oomscope_core::case::Case;
-use oomscope_core::evidence::Scope;
 use oomscope_testkit::vm::{Expected, Facts};
 
 use cases::Cases;
@@ -117,11 +116,14 @@ fn nothing_invented(facts: &Facts, watched: &Cases) -> Vec<String> {
         .collect()
 }
 
-/// When a machine is full, the kernel may kill once more before the memory of the last victim is back. Whom is up to it.
+/// The kernel may kill once more before the memory of a victim is back (it is uncharged in batches, after the unmapping that
+/// lets the next one be chosen). Whom is up to it, but the process did die of SIGKILL, in a scenario about kills.
 fn is_collateral(facts: &Facts, case: &Case) -> bool {
-    let report = case.incident.report();
-    let was_killed = |pid: u32| facts.fates.get(&u64::from(pid)) == Some(&137);
-    report.scope == Some(Scope::Global) && report.victims.first().is_some_and(|victim| was_killed(victim.pid))
+    let died_in = |pid: u64| facts.processes.get(&pid).filter(|_| facts.fates.get(&pid) == Some(&137));
+    let first = case.incident.report().victims.first();
+    first
+        .and_then(|victim| died_in(victim.pid.into()))
+        .is_some_and(|(scenario, _)| facts.expected.iter().any(|expected| expected.scenario == *scenario))
 }
 
 /// Who read the log and who watched call the same kill by the same id.
