@@ -1,4 +1,4 @@
-//! What the scenarios of a guest know by themselves (the file `facts`; its lines are described in `guest/scenarios.sh`).
+//! What the scenarios of a guest know by themselves (the file `facts`; its lines are described in `guest/library.sh`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -85,7 +85,7 @@ impl Facts {
     ///
     /// # Errors
     ///
-    /// It is not there, or a line is not what `scenarios.sh` writes.
+    /// It is not there, or a line is not what `library.sh` writes.
     pub fn read(file: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
         let mut facts = Self::default();

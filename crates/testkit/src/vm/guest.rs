@@ -95,6 +95,7 @@ impl Guest {
         archive.copy("load", &load_generator(scratch)?)?;
         archive.copy("oomscope", &self.oomscope)?;
         archive.file("init", include_bytes!("guest/init"));
+        archive.file("library.sh", include_bytes!("guest/library.sh"));
         archive.file("scenarios.sh", include_bytes!("guest/scenarios.sh"));
         archive.directory("modules");
         for module in self.kernel.modules()? {
@@ -108,8 +109,9 @@ impl Guest {
         for (disk, bytes) in [("results.img", RESULTS_BYTES), ("swap.img", SWAP_BYTES)] {
             File::create(into.join(disk))?.set_len(bytes)?;
         }
-        let mut qemu = Running(self.command(into).spawn().context("starting qemu-system-x86_64")?);
         let console = into.join("console.txt");
+        File::create(&console)?;
+        let mut qemu = Running(self.command(into).spawn().context("starting qemu-system-x86_64")?);
         let started = Instant::now();
         loop {
             let ended = qemu.0.try_wait()?.is_some();
