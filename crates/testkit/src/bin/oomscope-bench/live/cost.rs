@@ -16,9 +16,9 @@ use crate::table::Table;
 
 const MIB: usize = 1 << 20;
 const LIMIT: usize = 16 * MIB;
-/// Of the cgroups that are busy: every fifth takes 4 MiB twice a second and gives them back.
+/// Of the cgroups that are busy: every fifth takes 2 MiB each second and gives them back.
 const ACTIVE_EVERY: usize = 5;
-const ACTIVE: Role = Role::Churn { base: MIB, extra: 4 * MIB, period_ms: 500 };
+const ACTIVE: Role = Role::Churn { base: MIB, extra: 2 * MIB, period_ms: 1000 };
 /// Every twentieth stands at 95 % of its limit and takes a little more four times a second.
 const NEAR_EVERY: usize = 20;
 const NEAR: Role = Role::Churn { base: LIMIT / 100 * 93, extra: MIB / 4, period_ms: 250 };
@@ -94,20 +94,16 @@ fn one(cgroups: usize, load: Load, time: Duration) -> Result<Run> {
     std::thread::sleep(SETTLES);
 
     let meter = Meter::start(watch.pid())?;
-    let beside = exporter.as_ref().map(|exporter| scraped(exporter, time));
-    if beside.is_err() {
-        std::thread::sleep(time);
-    }
+    let ends = Instant::now() + time;
+    let beside = exporter.and_then(|exporter| scraped(&exporter, time));
+    std::thread::sleep(ends.saturating_duration_since(Instant::now()));
     let cost = meter.stop().context("oomscope watch has ended")?;
     let told = watch.stop()?;
     watched.stop()?;
     let recorded = told.recorded();
-    let (beside, not_beside) = match beside {
-        Ok(beside) => (Some(beside?), None),
-        Err(error) => (None, Some(format!("node_exporter: {error:#}"))),
-    };
+    let not_beside = beside.as_ref().err().map(|error| format!("node_exporter: {error:#}"));
     let bytes_per_value = recorded.as_ref().map(Recorded::bytes_per_value);
-    Ok(Run { cgroups, load, watch: cost, beside, not_beside, recorded, bytes_per_value })
+    Ok(Run { cgroups, load, watch: cost, beside: beside.ok(), not_beside, recorded, bytes_per_value })
 }
 
 fn scraped(exporter: &Exporter, time: Duration) -> Result<Beside> {
