@@ -95,7 +95,7 @@ pub fn since_boot() -> BootTime {
 ///
 /// A record is read a little after it was stamped, never before: of many, the one with the smallest difference was read most
 /// promptly, and its difference is the best estimate of how far the two clocks are apart. The clocks drift (see the module's
-/// head), so an estimate is given up for the next after [`PrintkClock::KEPT_US`].
+/// head), so an estimate is given up for the next after ten minutes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PrintkClock {
     /// `CLOCK_MONOTONIC` less printk's clock, in microseconds, and when that was seen.

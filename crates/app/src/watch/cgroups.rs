@@ -26,6 +26,8 @@ const PROCESSES: usize = 64;
 const KEPT_US: u64 = 300_000_000;
 /// Alarm at this share of the limit, in percent.
 const ALARM_PERCENT: u64 = 90;
+/// The machine itself among the cgroups; no folder has this inode.
+pub(super) const MACHINE: CgroupKey = CgroupKey(0);
 /// An alarm so soon after a reading tells nothing new.
 const ALARM_EVERY_US: u64 = 3_000;
 
@@ -58,6 +60,8 @@ pub(super) struct Cgroups {
     alarms: Option<Arc<Alarms>>,
     subjects: Subjects,
     pub(super) recorder: Recorder,
+    /// The machine's memory: what a kill without a limit is about.
+    pub(super) machine: Option<Bytes>,
     pub(super) known: HashMap<u64, Watched>,
     by_path: HashMap<Vec<u8>, u64>,
     schedule: BinaryHeap<Reverse<(BootTime, u64)>>,
@@ -77,6 +81,7 @@ pub(super) struct Parts {
     pub(super) subjects: Subjects,
     pub(super) proc: Proc,
     pub(super) recorder: Recorder,
+    pub(super) machine: Option<Bytes>,
 }
 
 impl Cgroups {
@@ -93,6 +98,7 @@ impl Cgroups {
             subjects: parts.subjects,
             processes: Processes::new(parts.proc),
             recorder: parts.recorder,
+            machine: parts.machine,
             known: HashMap::new(),
             by_path: HashMap::new(),
             schedule: BinaryHeap::new(),
@@ -216,7 +222,7 @@ impl Cgroups {
         let effective = watched.effective;
         let wait = watched.heat.observe(&sample, effective);
         let is_hot = watched.heat.is_hot();
-        watched.due = BootTime(now.0.saturating_add(wait));
+        watched.due = together(now, wait);
         self.schedule.push(Reverse((watched.due, key)));
         self.recorder.push(CgroupKey(key), &sample, is_hot);
         self.refresh_limits(key, now);
@@ -250,6 +256,11 @@ impl Cgroups {
         let processes = self.processes.look(key, &self.pids, now);
         self.recorder.push_processes(CgroupKey(key), now, &processes);
         self.subject(key, |subject| subject.largest = processes.iter().map(|process| process.pid).collect());
+    }
+
+    /// Records what of the machine's memory is in use.
+    pub(super) fn record_machine(&mut self, sample: &Sample, is_hot: bool) {
+        self.recorder.push(MACHINE, sample, is_hot);
     }
 
     /// False where it was read just now.
@@ -319,5 +330,25 @@ impl AsFd for Cgroups {
     /// Readable when [`Cgroups::discover`] has something to do.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.tree.as_fd()
+    }
+}
+
+/// When to read next, moved so that cgroups with the same interval are read together: waking up costs more than reading one.
+fn together(now: BootTime, wait: u64) -> BootTime {
+    let grid = (wait / 4).max(1);
+    BootTime(now.0.saturating_add(wait) / grid * grid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cgroups that came at any time are soon read at the same times, never later than they should be nor much sooner.
+    #[test]
+    fn read_together() {
+        let due: Vec<u64> = (0..250_000).step_by(999).map(|at| together(BootTime(at), 1_000_000).0).collect();
+        assert!(due.iter().all(|due| *due == 1_000_000));
+        assert!((0..10_000).all(|at| (7_500..=10_000).contains(&(together(BootTime(at), 10_000).0 - at))));
+        assert_eq!(together(BootTime(7), 1), BootTime(8));
     }
 }

@@ -4,14 +4,14 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 
-use oomscope_core::evidence::{CounterChange, KernelReport, Occasion, Snapshot};
+use oomscope_core::evidence::{Constraint, CounterChange, KernelReport, Limits, Occasion, Scope, Snapshot};
 use oomscope_core::incident::timeline::{CgroupRecord, ProcessPoint, ProcessRecord, Role, Timeline};
 use oomscope_core::recorder::{CgroupKey, Series};
 use oomscope_core::text::Untrusted;
 use oomscope_core::time::BootTime;
-use oomscope_core::units::Bytes;
+use oomscope_core::units::{Bytes, Limit};
 
-use super::cgroups::Cgroups;
+use super::cgroups::{Cgroups, MACHINE};
 
 /// The window before a kill.
 const WINDOW_US: u64 = 900_000_000;
@@ -98,7 +98,9 @@ impl Cgroups {
                 .map(|key| (*key, if Some(*key) == victim { Role::Victim } else { Role::Ancestor })),
         );
         roles.extend(domain.iter().map(|key| (*key, Role::Member)));
-        let cgroups: Vec<_> = roles.iter().filter_map(|(key, role)| self.record(*key, *role, from, now)).collect();
+        let machine = is_of_the_machine(report).then(|| self.machine_record(from, now)).flatten();
+        let records = roles.iter().filter_map(|(key, role)| self.record(*key, *role, from, now));
+        let cgroups: Vec<_> = machine.into_iter().chain(records).collect();
         let inhabited: Vec<u64> = [limit, victim].into_iter().flatten().chain(domain).collect();
         let processes = self.processes(&inhabited, from, now, snapshots);
         Sealed { timeline: timeline(cgroups, processes), counters }
@@ -168,6 +170,19 @@ impl Cgroups {
         })
     }
 
+    /// What a kill of the machine is about, in the place of a cgroup with a limit.
+    fn machine_record(&self, from: BootTime, to: BootTime) -> Option<CgroupRecord> {
+        let rows = self.recorder.rows(MACHINE, from, to, ROWS_LIMIT);
+        (!rows.is_empty()).then(|| CgroupRecord {
+            cgroup: "/".into(),
+            role: Role::Limit,
+            limits: Limits { max_bytes: self.machine.map(Limit::At), ..Limits::default() },
+            base_interval_us: self.base_interval_us(),
+            lifetime_peak_bytes: None,
+            rows,
+        })
+    }
+
     fn processes(&self, keys: &[u64], from: BootTime, to: BootTime, snapshots: &Snapshots) -> Vec<ProcessRecord> {
         let mut records: Vec<ProcessRecord> = Vec::new();
         for key in keys {
@@ -189,6 +204,11 @@ impl Cgroups {
         records.truncate(PROCESSES);
         records
     }
+}
+
+/// Not about some of its memory nodes, of which the machine's totals say nothing.
+fn is_of_the_machine(report: &KernelReport) -> bool {
+    report.scope == Some(Scope::Global) && matches!(report.constraint, None | Some(Constraint::None))
 }
 
 /// A process that came and grew too fast to be recorded, but was looked at when the alarm was raised.

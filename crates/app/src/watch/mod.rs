@@ -62,6 +62,8 @@ use wake::Waker;
 
 /// The loop wakes at least this often: to notice a signal, and what inotify cannot tell.
 const LONGEST_WAIT_US: u64 = 250_000;
+/// Where this is set, what was recorded is counted at the end: for the benchmark.
+const STATISTICS: &str = "OOMSCOPE_STATS";
 /// What is old is forgotten this often.
 const TIDY_US: u64 = 10_000_000;
 
@@ -175,6 +177,7 @@ impl<'a> Watcher<'a> {
                 None
             }
         };
+        let node = Node::new(&root, config.pace);
         let cgroups = Cgroups::new(Parts {
             hierarchy,
             subset: Subset { below, pod: config.pod },
@@ -184,6 +187,7 @@ impl<'a> Watcher<'a> {
             subjects,
             proc,
             recorder: Recorder::new(config.budget),
+            machine: node.total(),
         })?;
         let log = match KernelLog::open(&root) {
             Ok(log) => Some(Follower::new(log)),
@@ -200,7 +204,7 @@ impl<'a> Watcher<'a> {
             kills: Kills::default(),
             notices: Notices::default(),
             snapshots: Snapshots::default(),
-            node: Node::new(&root),
+            node,
             seen,
             waker,
             _reader: reader,
@@ -262,6 +266,9 @@ impl<'a> Watcher<'a> {
         }
         for (key, event) in self.notices.take(now, &self.cgroups.known) {
             self.notice(Some(key), event);
+        }
+        if let Some((sample, is_hot)) = self.node.sample(now) {
+            self.cgroups.record_machine(&sample, is_hot);
         }
         for event in self.node.turn(now, self.cgroups.watches_all()) {
             if matches!(event, Event::ClockStepped { .. }) {
@@ -511,6 +518,13 @@ impl<'a> Watcher<'a> {
         }
         for untold in self.kills.untold(BootTime(u64::MAX)) {
             self.tell_uncounted(untold, now);
+        }
+        if std::env::var_os(STATISTICS).is_some() {
+            let recorded = self.cgroups.recorder.statistics();
+            complain(&format!(
+                "recorder: {} values, {} bytes; {} cgroups, {} bytes of memory",
+                recorded.values, recorded.written_bytes, recorded.cgroups, recorded.memory_bytes
+            ));
         }
     }
 }

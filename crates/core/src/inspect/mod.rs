@@ -4,12 +4,12 @@
 //! without a shell is no obstacle. An [`Inspection`] is also the form in which a snapshot is stored, and two of them, minutes
 //! apart, tell what grows ([`InspectionDiff`]).
 
+mod changes;
 mod diff;
 mod sums;
 
-pub use diff::{
-    Change, Continuity, CountChange, Elapsed, Forecast, InspectionDiff, ProcessBrief, ProcessChange, SegmentGrowth,
-};
+pub use changes::{Change, Continuity, CountChange, Forecast, ProcessBrief, ProcessChange, SegmentGrowth};
+pub use diff::InspectionDiff;
 pub use sums::{MappingTotal, Totals};
 
 use indexmap::IndexMap;

@@ -22,7 +22,7 @@ pub fn fill_from_stat(sample: &mut Sample, text: &[u8], version: Version) {
 }
 
 /// Every number of `memory.stat`, by the kernel's name for it. Of names that are repeated the last counts, as everywhere here; there
-/// are about sixty, and never more than [`MOST_NAMES`] are taken.
+/// are about sixty, and never more than 1024 are taken.
 #[must_use]
 pub fn stat(text: &[u8]) -> IndexMap<String, u64> {
     let readable = |(key, value): (&[u8], u64)| Some((std::str::from_utf8(key).ok()?.to_owned(), value));

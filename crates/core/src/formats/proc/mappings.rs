@@ -11,7 +11,7 @@ use crate::evidence::Mapping;
 use crate::text::Untrusted;
 use crate::units::Bytes;
 
-/// How many different names are kept apart. What comes later is added to [`OTHERS`].
+/// How many different names are kept apart. What comes later is added to `[others]`.
 pub const MAX_NAMES: usize = 8192;
 
 /// The name under which mappings are added up when there are too many names.

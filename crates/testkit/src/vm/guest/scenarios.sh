@@ -656,7 +656,7 @@ scenario_watcher_killed() {
 	done
 }
 
-# The machine is full, and whoever asks is killed.
+# The machine is full, and whoever asks is killed, though it be oomscope; a service manager would start that again.
 scenario_allocating_task() {
 	cgroupfs_pod burstable 1
 	allocator=$C1
@@ -665,9 +665,15 @@ scenario_allocating_task() {
 	echo 1 > /proc/sys/vm/oom_kill_allocating_task
 	spawn bystander $C1 1000 besteffort anon=30000 ready
 	spawn victim $allocator 100 allocator anon=8000 ready go grow=256
-	expect victims=$LAST trigger=$LAST killer=node victim_cgroup=$allocator
 	kill_of $LAST
 	echo 0 > /proc/sys/vm/oom_kill_allocating_task
+	watcher=
+	if [ -n "$WATCH" ] && is_dead $WATCH; then
+		stop_watch KILL
+		start_watch
+		watcher=watcher=while
+	fi
+	expect victims=$LAST trigger=$LAST killer=node victim_cgroup=$allocator $watcher
 }
 
 scenario_node_wide() {
