@@ -15,28 +15,32 @@ use super::watch::{Recorded, Watch};
 use crate::table::Table;
 
 const MIB: usize = 1 << 20;
-const LIMIT: usize = 16 * MIB;
-/// Of the cgroups that are busy: every fifth takes 4 MiB twice a second and gives them back.
+/// Of the busy cgroups every fifth takes 2 MiB each second and gives them back.
 const ACTIVE_EVERY: usize = 5;
-const ACTIVE: Role = Role::Churn { base: MIB, extra: 4 * MIB, period_ms: 500 };
+const ACTIVE: Role = Role::Churn { base: MIB, extra: 2 * MIB, period_ms: 1000 };
 /// Every twentieth stands at 95 % of its limit and takes a little more four times a second.
 const NEAR_EVERY: usize = 20;
-const NEAR: Role = Role::Churn { base: LIMIT / 100 * 93, extra: MIB / 4, period_ms: 250 };
+const NEAR: Role = Role::Churn { base: NEAR_LIMIT / 100 * 93, extra: MIB / 4, period_ms: 250 };
+const NEAR_LIMIT: usize = 16 * MIB;
+const LIMIT: usize = 64 * MIB;
 /// Prometheus' usual interval on nodes.
 const SCRAPED_EVERY: Duration = Duration::from_secs(15);
 /// What beginning costs is not what watching costs.
-const SETTLES: Duration = Duration::from_secs(5);
+const BEGINS: Duration = Duration::from_secs(5);
+/// A cgroup is read as often as can be in the first 30 s near its limit (`USED_TO_IT_US` of the recorder).
+const GETS_USED_TO_IT: Duration = Duration::from_secs(38);
+const IS_NOT_USED_TO_IT: Duration = Duration::from_secs(20);
 
-/// With each number of cgroups, idle and busy, for so many seconds.
+/// With each number of cgroups, for so many seconds.
 pub(crate) fn measure(counts: &[usize], seconds: u64) -> Result<Value> {
     let mut table = Table::new(
-        &format!("what watching costs: {seconds} s each, of one core"),
+        &format!("what watching costs, of one core: {seconds} s each"),
         &["", "cores %", "RSS MiB", "PSS MiB", "ratio of cores", "bytes a value"],
     );
     let mut results = Vec::new();
     for &cgroups in counts {
-        for load in [Load::Idle, Load::Busy] {
-            let run = one(cgroups, load, Duration::from_secs(seconds))?;
+        for load in [Load::Idle, Load::Busy, Load::Alarmed] {
+            let run = one(cgroups, load, load.time(Duration::from_secs(seconds)))?;
             run.add_to(&mut table);
             results.push(run);
         }
@@ -52,16 +56,35 @@ pub(crate) fn measure(counts: &[usize], seconds: u64) -> Result<Value> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Load {
+    /// No process does anything.
     Idle,
+    /// Some take and give back, some have been near their limit for long.
     Busy,
+    /// Those near their limit have come there just now, and are read as often as can be. Nobody else does anything.
+    Alarmed,
 }
 
 impl Load {
-    fn role(self, index: usize) -> Role {
+    /// What the process does, and its limit.
+    fn role(self, index: usize) -> (Role, usize) {
         match self {
-            Self::Busy if index.is_multiple_of(NEAR_EVERY) => NEAR,
-            Self::Busy if index % ACTIVE_EVERY == 1 => ACTIVE,
-            _ => Role::Sit,
+            Self::Busy | Self::Alarmed if index.is_multiple_of(NEAR_EVERY) => (NEAR, NEAR_LIMIT),
+            Self::Busy if index % ACTIVE_EVERY == 1 => (ACTIVE, LIMIT),
+            _ => (Role::Sit, LIMIT),
+        }
+    }
+
+    fn settles(self) -> Duration {
+        match self {
+            Self::Idle | Self::Alarmed => BEGINS,
+            Self::Busy => GETS_USED_TO_IT,
+        }
+    }
+
+    fn time(self, time: Duration) -> Duration {
+        match self {
+            Self::Idle | Self::Busy => time,
+            Self::Alarmed => time.min(IS_NOT_USED_TO_IT),
         }
     }
 }
@@ -70,6 +93,7 @@ impl Load {
 struct Run {
     cgroups: usize,
     load: Load,
+    near_their_limit: usize,
     watch: Cost,
     beside: Option<Beside>,
     /// Why nothing stands beside it.
@@ -91,23 +115,20 @@ fn one(cgroups: usize, load: Load, time: Duration) -> Result<Run> {
     let watched = Watched::start(&tree, cgroups, load)?;
     let watch = Watch::start(tree.folder(), &[])?;
     let exporter = Exporter::start();
-    std::thread::sleep(SETTLES);
+    std::thread::sleep(load.settles());
 
     let meter = Meter::start(watch.pid())?;
-    let beside = exporter.as_ref().map(|exporter| scraped(exporter, time));
-    if beside.is_err() {
-        std::thread::sleep(time);
-    }
+    let ends = Instant::now() + time;
+    let beside = exporter.and_then(|exporter| scraped(&exporter, time));
+    std::thread::sleep(ends.saturating_duration_since(Instant::now()));
     let cost = meter.stop().context("oomscope watch has ended")?;
     let told = watch.stop()?;
     watched.stop()?;
     let recorded = told.recorded();
-    let (beside, not_beside) = match beside {
-        Ok(beside) => (Some(beside?), None),
-        Err(error) => (None, Some(format!("node_exporter: {error:#}"))),
-    };
+    let not_beside = beside.as_ref().err().map(|error| format!("node_exporter: {error:#}"));
     let bytes_per_value = recorded.as_ref().map(Recorded::bytes_per_value);
-    Ok(Run { cgroups, load, watch: cost, beside, not_beside, recorded, bytes_per_value })
+    let near_their_limit = if load == Load::Idle { 0 } else { cgroups.div_ceil(NEAR_EVERY) };
+    Ok(Run { cgroups, load, near_their_limit, watch: cost, beside: beside.ok(), not_beside, recorded, bytes_per_value })
 }
 
 fn scraped(exporter: &Exporter, time: Duration) -> Result<Beside> {
@@ -136,8 +157,9 @@ impl Watched {
         let (reader, input) = std::io::pipe().context("making a pipe")?;
         let mut watched = Self { input, processes: Vec::new(), _cgroups: Vec::new() };
         for index in 0..count {
-            let cgroup = tree.cgroup(&format!("c{index:03}"), Some(LIMIT))?;
-            let process = child::start(load.role(index), cgroup.folder(), reader.try_clone()?.into(), Stdio::null())?;
+            let (role, limit) = load.role(index);
+            let cgroup = tree.cgroup(&format!("c{index:03}"), Some(limit))?;
+            let process = child::start(role, cgroup.folder(), reader.try_clone()?.into(), Stdio::null())?;
             watched.processes.push(process);
             watched._cgroups.push(cgroup);
         }

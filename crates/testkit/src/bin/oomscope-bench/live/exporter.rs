@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 const FOLDER: &str = "target/bench/exporters/node_exporter";
 const STARTS: Duration = Duration::from_secs(10);
+/// As Prometheus waits by default.
 const ANSWERS: Duration = Duration::from_secs(10);
 
 /// A running exporter; dropping it ends it.
