@@ -35,6 +35,11 @@ impl ThisBoot {
         Self { id: clock::boot_id(&HostRoot::default()).ok(), anchor: BootAnchor::now() }
     }
 
+    /// Ties the clock to the wall anew.
+    pub(crate) fn ask_again(&mut self) {
+        self.anchor = BootAnchor::now();
+    }
+
     /// Names the boot of an event of this machine's own log, and its time on the wall.
     pub(crate) fn complete(&self, event: &mut LogEvent) {
         event.boot_id = event.boot_id.take().or_else(|| self.id.clone());

@@ -40,12 +40,12 @@ mod tests {
             let variable = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
             choose(given.map(PathBuf::from), root, variable).into_os_string().into_string().unwrap()
         };
-        let all = [("OOMSCOPE_STORE", "/a.db"), ("XDG_STATE_HOME", "/state"), ("HOME", "/home/u")];
+        let all = [("OOMSCOPE_STORE", "/a.db"), ("XDG_STATE_HOME", "/state"), ("HOME", "/people/u")];
         assert_eq!(at(Some("x.db"), true, &all), "x.db");
         assert_eq!(at(None, false, &all), "/a.db");
         assert_eq!(at(None, true, &all[1..]), "/var/lib/oomscope/incidents.db");
         assert_eq!(at(None, false, &all[1..]), "/state/oomscope/incidents.db");
-        assert_eq!(at(None, false, &all[2..]), "/home/u/.local/state/oomscope/incidents.db");
+        assert_eq!(at(None, false, &all[2..]), "/people/u/.local/state/oomscope/incidents.db");
         assert_eq!(
             at(None, false, &[("XDG_STATE_HOME", "here"), ("HOME", "/h")]),
             "/h/.local/state/oomscope/incidents.db"

@@ -63,7 +63,8 @@ pub(super) struct Cgroups {
     /// The machine's memory: what a kill without a limit is about.
     pub(super) machine: Option<Bytes>,
     pub(super) known: HashMap<u64, Watched>,
-    by_path: HashMap<Vec<u8>, u64>,
+    /// Those that had this path, oldest first: a service that is restarted has a new cgroup where the old one was.
+    by_path: HashMap<Vec<u8>, Vec<u64>>,
     schedule: BinaryHeap<Reverse<(BootTime, u64)>>,
     pub(super) processes: Processes,
     pids: Vec<u32>,
@@ -114,7 +115,7 @@ impl Cgroups {
                 Change::Appeared(folder) => self.appeared(&folder, now, told),
                 Change::Vanished(folder) => {
                     let path = self.hierarchy.kernel_path(&folder);
-                    if let Some(key) = self.by_path.get(path.as_os_str().as_bytes()).copied() {
+                    if let Some(key) = self.of_path(path.as_os_str().as_bytes(), now) {
                         self.vanished(key, now, told);
                     }
                 }
@@ -154,7 +155,7 @@ impl Cgroups {
         self.subject(key, |subject| folder.clone_into(&mut subject.folder));
         self.raise_alarm(key, &watched);
         self.known.insert(key, watched);
-        self.by_path.insert(path, key);
+        self.by_path.entry(path).or_default().push(key);
         self.schedule.push(Reverse((now, key)));
         told.push(Told::Appeared(key));
     }
@@ -190,7 +191,8 @@ impl Cgroups {
         let parent = folder.parent().filter(|parent| parent.starts_with(self.hierarchy.mount()));
         let Some(parent) = parent else { return own };
         let path = self.hierarchy.kernel_path(parent);
-        let above = match self.by_path.get(path.as_os_str().as_bytes()).and_then(|key| self.known.get(key)) {
+        let parent_key = self.by_path.get(path.as_os_str().as_bytes()).and_then(|keys| keys.last());
+        let above = match parent_key.and_then(|key| self.known.get(key)).filter(|parent| parent.gone_at.is_none()) {
             Some(parent) => parent.effective,
             None => limit_on_path(&self.hierarchy, parent).0,
         };
@@ -231,17 +233,16 @@ impl Cgroups {
     }
 
     fn refresh_limits(&mut self, key: u64, now: BootTime) {
-        let changed = self.known.get_mut(&key).is_some_and(|watched| watched.refresh_limits(now));
-        if changed {
-            self.limits_changed(key);
-        }
-    }
-
-    fn limits_changed(&mut self, key: u64) {
+        let Some(has_changed) = self.known.get_mut(&key).and_then(|watched| watched.refresh_limits(now)) else {
+            return;
+        };
         let Some(mut watched) = self.known.remove(&key) else { return };
         if let Some(folder) = watched.files().map(|files| files.folder().to_owned()) {
+            // That of a cgroup above may have changed as well.
             watched.effective = self.effective_limit(&folder, watched.limits.max_bytes);
-            self.raise_alarm(key, &watched);
+            if has_changed {
+                self.raise_alarm(key, &watched);
+            }
         }
         self.known.insert(key, watched);
     }
@@ -282,7 +283,7 @@ impl Cgroups {
     pub(super) fn home_of(&self, pid: u32) -> Option<Untrusted> {
         let seen = self.processes.home_of(pid).and_then(|key| self.known.get(&key)).map(|watched| watched.path.clone());
         // One that has ended is in the root as far as /proc can tell.
-        seen.or_else(|| self.processes.cgroup_now(pid).filter(|path| self.of_path(path.as_bytes()).is_some()))
+        seen.or_else(|| self.processes.cgroup_now(pid).filter(|path| self.by_path.contains_key(path.as_bytes())))
     }
 
     /// Reads all that are hot now.
@@ -299,9 +300,11 @@ impl Cgroups {
         self.pace.base_us
     }
 
-    /// The cgroup of this path.
-    pub(super) fn of_path(&self, path: &[u8]) -> Option<u64> {
-        self.by_path.get(path).copied()
+    /// The cgroup that had this path at that time; the newest where none is known to have been there then.
+    pub(super) fn of_path(&self, path: &[u8], at: BootTime) -> Option<u64> {
+        let keys = self.by_path.get(path)?;
+        let was_there = |key: &&u64| self.known.get(key).is_some_and(|w| w.gone_at.is_none_or(|gone| gone >= at));
+        keys.iter().find(was_there).or(keys.last()).copied()
     }
 
     /// True where a kill in this cgroup is one of those that are asked for.
@@ -321,7 +324,10 @@ impl Cgroups {
         let is_old = |at: BootTime| now.0.saturating_sub(at.0) > KEPT_US;
         self.known.retain(|_, watched| !watched.gone_at.is_some_and(is_old));
         let known = &self.known;
-        self.by_path.retain(|_, key| known.contains_key(key));
+        self.by_path.retain(|_, keys| {
+            keys.retain(|key| known.contains_key(key));
+            !keys.is_empty()
+        });
         self.processes.tidy(now);
     }
 }

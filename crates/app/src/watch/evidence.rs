@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::collections::VecDeque;
 
 use oomscope_core::evidence::{Constraint, CounterChange, KernelReport, Limits, Occasion, Scope, Snapshot};
+use oomscope_core::incident::counted::{self, CountedLimit};
 use oomscope_core::incident::timeline::{CgroupRecord, ProcessPoint, ProcessRecord, Role, Timeline};
 use oomscope_core::recorder::{CgroupKey, Series};
 use oomscope_core::text::Untrusted;
@@ -77,9 +78,9 @@ impl Snapshots {
 impl Cgroups {
     /// Seals what is known of a kill that happened `at`. Reads the counters of its levels now.
     pub(super) fn seal(&mut self, report: &KernelReport, at: BootTime, now: BootTime, snapshots: &Snapshots) -> Sealed {
-        let limit = report.limit_cgroup.as_ref().and_then(|path| self.of_path(path.as_bytes()));
-        let victim = report.victim_cgroup.as_ref().and_then(|path| self.of_path(path.as_bytes()));
-        let levels = self.levels(victim.or(limit));
+        let of = |path: &Untrusted| self.of_path(path.as_bytes(), at);
+        let (limit, victim) = (report.limit_cgroup.as_ref().and_then(of), report.victim_cgroup.as_ref().and_then(of));
+        let levels = self.levels(victim.or(limit), at);
         for key in &levels {
             if let Some(watched) = self.known.get_mut(key) {
                 watched.read_counters(now);
@@ -87,7 +88,9 @@ impl Cgroups {
             }
         }
         let before = BootTime(at.0.saturating_sub(REPORT_US));
-        let counters = levels.iter().filter_map(|key| self.counter_change(*key, before, now)).collect();
+        let counters: Vec<_> = levels.iter().filter_map(|key| self.counter_change(*key, before, now)).collect();
+        // Of a rate-limited kill the log does not name the limit; the counters often do.
+        let limit = limit.or_else(|| counted_limit(report, &counters).and_then(|path| self.of_path(path, at)));
         let from = BootTime(at.0.saturating_sub(WINDOW_US));
         let domain = self.members(limit, &levels, from, now);
         let mut roles: Vec<(u64, Role)> = limit.into_iter().map(|key| (key, Role::Limit)).collect();
@@ -107,12 +110,16 @@ impl Cgroups {
     }
 
     /// The cgroup and those above it that are watched, from the innermost up.
-    fn levels(&self, innermost: Option<u64>) -> Vec<u64> {
+    fn levels(&self, innermost: Option<u64>, at: BootTime) -> Vec<u64> {
         let Some(watched) = innermost.and_then(|key| self.known.get(&key)) else { return Vec::new() };
         let path = watched.path.as_bytes();
         let ends = (1..path.len()).rev().filter(|at| path.get(*at) == Some(&b'/'));
-        let above = ends.filter_map(|end| self.of_path(path.get(..end)?));
-        innermost.into_iter().chain(above).chain(self.of_path(b"/").filter(|root| Some(*root) != innermost)).collect()
+        let above = ends.filter_map(|end| self.of_path(path.get(..end)?, at));
+        innermost
+            .into_iter()
+            .chain(above)
+            .chain(self.of_path(b"/", at).filter(|root| Some(*root) != innermost))
+            .collect()
     }
 
     fn counter_change(&self, key: u64, before: BootTime, now: BootTime) -> Option<CounterChange> {
@@ -203,6 +210,16 @@ impl Cgroups {
         records.sort_by_key(|record| Reverse(largest(record)));
         records.truncate(PROCESSES);
         records
+    }
+}
+
+/// The cgroup whose limit the counters say was reached, where the report is about some cgroup and does not say which.
+fn counted_limit<'a>(report: &KernelReport, counters: &'a [CounterChange]) -> Option<&'a [u8]> {
+    match counted::limit(counters) {
+        CountedLimit::Of { level, .. } if report.scope != Some(Scope::Global) => {
+            Some(counters.get(level)?.cgroup.as_bytes())
+        }
+        _ => None,
     }
 }
 

@@ -59,6 +59,8 @@ pub(super) struct Untold {
 pub(super) struct Kills {
     open: Vec<Open>,
     accounts: HashMap<u64, Account>,
+    /// Kills told of in lines that name no cgroup, and when; each explains one that was counted somewhere.
+    unplaced: Vec<(BootTime, u64)>,
 }
 
 impl Kills {
@@ -72,6 +74,11 @@ impl Kills {
         let account = self.accounts.entry(key).or_default();
         account.told = account.told.saturating_add(victims);
         account.settle_if_even();
+    }
+
+    /// The log told of `victims` of which the cgroup is not known.
+    pub(super) fn count_unplaced(&mut self, victims: u64, now: BootTime) {
+        self.unplaced.push((now, victims));
     }
 
     /// The counter of the cgroup rose by `kills`.
@@ -91,10 +98,17 @@ impl Kills {
     /// Kills that were counted and not told in time. They count as told from now on.
     pub(super) fn untold(&mut self, now: BootTime) -> Vec<Untold> {
         let is_late = |since: BootTime| now.0.saturating_sub(since.0) >= PATIENCE_US;
+        let unplaced = &mut self.unplaced;
+        unplaced.retain(|(told, _)| now.0.saturating_sub(told.0) < 2 * PATIENCE_US);
         let late = self.accounts.iter_mut().filter_map(|(key, account)| {
             let at = account.waiting_since.take_if(|since| is_late(*since))?;
-            let count = account.counted.saturating_sub(account.told);
+            let mut count = account.counted.saturating_sub(account.told);
             account.told = account.counted;
+            // Told of, by a line that names no cgroup.
+            for (_, victims) in unplaced.iter_mut() {
+                let here = count.min(*victims);
+                (count, *victims) = (count - here, *victims - here);
+            }
             (count > 0).then_some(Untold { key: *key, count, at })
         });
         let mut late: Vec<Untold> = late.collect();
@@ -170,6 +184,10 @@ mod tests {
         kills.count_told(7, 1);
         assert_eq!(kills.due(), None);
         assert_eq!(kills.untold(BootTime(PATIENCE_US * 2)), []);
+
+        kills.count(9, 2, BootTime(100));
+        kills.count_unplaced(1, BootTime(200));
+        assert_eq!(kills.untold(BootTime(100 + PATIENCE_US)), [Untold { key: 9, count: 1, at: BootTime(100) }]);
 
         kills.count_told(8, 1);
         kills.count(8, 3, BootTime(1_000));

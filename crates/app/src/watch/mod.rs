@@ -272,7 +272,7 @@ impl<'a> Watcher<'a> {
         }
         for event in self.node.turn(now, self.cgroups.watches_all()) {
             if matches!(event, Event::ClockStepped { .. }) {
-                self.boot = ThisBoot::ask();
+                self.boot.ask_again();
             }
             self.notice(None, event);
         }
@@ -373,14 +373,15 @@ impl<'a> Watcher<'a> {
     /// The log tells of a kill.
     fn killed(&mut self, mut event: LogEvent) {
         let now = since_boot();
+        // Anew for each: somebody may have set the clock.
+        self.boot.ask_again();
         self.boot.complete(&mut event);
         let at = self.on_recorders_clock(&event, now);
-        self.node.told(event.report.victims.len());
         self.find_homes(&mut event, now);
         if !self.is_wanted(&event) {
             return;
         }
-        self.count_told(&event);
+        self.count_told(&event, at, now);
         if self.kills.take_in(&event, at) {
             return;
         }
@@ -423,16 +424,25 @@ impl<'a> Watcher<'a> {
         paths.any(|path| self.cgroups.watches(path.as_bytes()))
     }
 
-    fn count_told(&mut self, event: &LogEvent) {
-        let first = event.report.victim_cgroup.as_ref();
-        for victim in &event.report.victims {
-            let path = victim.cgroup.as_ref().or(first);
-            if let Some(key) = path.and_then(|path| self.cgroups.of_path(path.as_bytes())) {
-                self.kills.count_told(key, 1);
-                self.notices.killed(key);
+    fn count_told(&mut self, event: &LogEvent, at: BootTime, now: BootTime) {
+        let report = &event.report;
+        let first = report.victim_cgroup.as_ref();
+        let mut kills: Vec<_> = report.victims.iter().map(|victim| victim.cgroup.as_ref().or(first)).collect();
+        if report.group_kill == Some(true) {
+            // The kernel kills the chosen one, and then all of the group, it included.
+            kills.extend(first.map(Some));
+        }
+        self.node.told(kills.len());
+        for path in kills {
+            match path.and_then(|path| self.cgroups.of_path(path.as_bytes(), at)) {
+                Some(key) => {
+                    self.kills.count_told(key, 1);
+                    self.notices.killed(key);
+                }
+                None => self.kills.count_unplaced(1, now),
             }
         }
-        let limit = event.report.limit_cgroup.as_ref().and_then(|path| self.cgroups.of_path(path.as_bytes()));
+        let limit = report.limit_cgroup.as_ref().and_then(|path| self.cgroups.of_path(path.as_bytes(), at));
         if let Some(key) = limit {
             self.notices.killed(key);
         }
@@ -440,7 +450,7 @@ impl<'a> Watcher<'a> {
 
     /// All that is known of a kill now.
     fn incident(&mut self, event: LogEvent, at: BootTime, now: BootTime) -> Incident {
-        self.read_levels(&event, now);
+        self.read_levels(&event, at, now);
         let sealed = self.cgroups.seal(&event.report, at, now, &self.snapshots);
         let mut incident = Incident::from_log(event, None);
         let sealed = self.on_logs_clock(sealed);
@@ -450,11 +460,11 @@ impl<'a> Watcher<'a> {
     }
 
     /// The recording ends at the kill, not at the last reading before it.
-    fn read_levels(&mut self, event: &LogEvent, now: BootTime) {
+    fn read_levels(&mut self, event: &LogEvent, at: BootTime, now: BootTime) {
         let mut told = Vec::new();
         let paths = [&event.report.limit_cgroup, &event.report.victim_cgroup];
         let mut keys: Vec<u64> =
-            paths.into_iter().flatten().filter_map(|path| self.cgroups.of_path(path.as_bytes())).collect();
+            paths.into_iter().flatten().filter_map(|path| self.cgroups.of_path(path.as_bytes(), at)).collect();
         keys.dedup();
         for key in keys {
             self.cgroups.sample(key, now, &mut told);
@@ -486,6 +496,7 @@ impl<'a> Watcher<'a> {
         let report = KernelReport { victim_cgroup: Some(victim_cgroup), ..KernelReport::default() };
         let sealed = self.cgroups.seal(&report, untold.at, now, &self.snapshots);
         let sealed = self.on_logs_clock(sealed);
+        self.boot.ask_again();
         let ahead = self.log.as_ref().map_or(0, |log| log.clock().ahead_us());
         let at = BootTime(untold.at.0.saturating_add_signed(ahead.saturating_neg()));
         let at = When { boot_us: Some(at), wall: self.boot.wall_of(at), wall_local: None };

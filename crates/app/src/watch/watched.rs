@@ -19,7 +19,9 @@ const EVENTS_HOT_US: u64 = 50_000;
 /// A change of the charge by more than this since the dear file was read makes it worth reading: a hundredth, or 1 MiB.
 const CHANGE_SHARE: u64 = 100;
 const CHANGE_BYTES: u64 = 1 << 20;
-/// How often limits are read again: they are changed by hand, or by a resize of the pod.
+/// How often limits are read again: they are changed by hand, or by a resize of the pod. Right after a cgroup was made its limit is yet
+/// to be written, so it begins with the first and doubles.
+const LIMITS_YOUNG_US: u64 = 100_000;
 const LIMITS_US: u64 = 10_000_000;
 /// Processes are looked at this often: while it is hot, where its charge changes, where it does not.
 const PROCESSES_HOT_US: u64 = 250_000;
@@ -51,7 +53,9 @@ pub(super) struct Watched {
     events_read: BootTime,
     /// The most that was ever charged to it, when that was last read.
     pub(super) lifetime_peak: Option<Bytes>,
-    limits_read: BootTime,
+    /// When it was found.
+    pub(super) made: BootTime,
+    limits_due: BootTime,
     /// How many processes it had when they were last looked at.
     processes: u64,
     /// When its processes were looked at, and what was charged then.
@@ -74,7 +78,8 @@ impl Watched {
             full: None,
             latest: None,
             events_read: now,
-            limits_read: now,
+            made: now,
+            limits_due: BootTime(now.0.saturating_add(LIMITS_YOUNG_US)),
             processes: 0,
             processes_read: None,
             readings: VecDeque::new(),
@@ -95,7 +100,7 @@ impl Watched {
         }
         if sample.get(Series::OomKill).is_some() {
             self.events_read = now;
-            if self.latest.is_none_or(|before| counters_differ(&before, &sample)) {
+            if self.readings.is_empty() || self.latest.is_none_or(|before| counters_differ(&before, &sample)) {
                 self.read_counters(now);
             }
         }
@@ -184,13 +189,14 @@ impl Watched {
         differs(now, then)
     }
 
-    /// Reads the limits again when it is time; true where one has changed.
-    pub(super) fn refresh_limits(&mut self, now: BootTime) -> bool {
-        if now.0.saturating_sub(self.limits_read.0) < LIMITS_US {
-            return false;
+    /// Reads the limits again when it is time, and answers whether one has changed.
+    pub(super) fn refresh_limits(&mut self, now: BootTime) -> Option<bool> {
+        if now < self.limits_due {
+            return None;
         }
-        self.limits_read = now;
-        self.read_limits()
+        let age = now.0.saturating_sub(self.made.0);
+        self.limits_due = BootTime(now.0.saturating_add(age.clamp(LIMITS_YOUNG_US, LIMITS_US)));
+        Some(self.read_limits())
     }
 
     /// Reads the limits and the highest charge; true where a limit has changed.
