@@ -29,5 +29,5 @@ golden: ## rewrite the expected outputs; read the difference before committing i
 fuzz: ## each fuzz target for FUZZ_SECONDS (600)
 	@scripts/fuzz "$(FUZZ_SECONDS)"
 
-bench: ## speed and memory against ripgrep and another parser; writes target/bench/results.json
+bench: ## speed, delay, cost and exactness beside other programs (docs/benchmarks.md); writes target/bench/results.json
 	@scripts/bench
