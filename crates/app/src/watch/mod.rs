@@ -18,6 +18,7 @@ mod node;
 mod notices;
 mod output;
 mod processes;
+mod queue;
 mod reader;
 mod wake;
 mod watched;

@@ -1,12 +1,15 @@
 //! Where cases and notices go: first to whoever reads standard output, then to the store.
 //!
 //! Neither may hold up the recording, nor each other: a reader that has stopped reading (`| less`) must not keep an incident from
-//! the disk. So there are two threads. The first explains and stores; the second prints. Between them is a queue of fixed
-//! length; what does not fit is stored, not printed, and the loss is told when printing goes on.
+//! the disk, and a disk that hangs must not keep the evidence loop from its next reading. So there are two threads. The first
+//! explains and stores; the second prints. Before each is a queue bounded in bytes, and nobody waits for room in it: what does
+//! not fit is counted, and told when there is room again. Of the first queue, half is kept for kills that are told for
+//! the first time; those that it loses all the same are still in the kernel's log for the next start.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,20 +17,24 @@ use jiff::tz::TimeZone;
 use oomscope_core::case::Case;
 use oomscope_core::incident::Incident;
 use oomscope_core::incident::history::Recurrence;
+use oomscope_core::incident::timeline::{ProcessPoint, Timeline};
 use oomscope_core::notice::{Notice, Severity};
 
+use super::queue::{Entry, Exit, queue};
 use crate::cases::{CaseMaker, diagnosed};
-use crate::cli::{Format, Printer, complain, in_words};
+use crate::cli::{Format, Printer, complain, counted, in_words};
 use crate::store::Store;
 
-/// Messages that wait for whoever reads standard output.
-const PRINT_QUEUE: usize = 1024;
-/// Messages that wait to be explained; each may hold a recording of some hundred KiB.
-const CASE_QUEUE: usize = 256;
+/// What waits for whoever reads standard output, in bytes.
+const PRINT_QUEUE: usize = 16 << 20;
+/// What waits to be explained, in bytes.
+const CASE_QUEUE: usize = 32 << 20;
+/// Cases that wait for the store to take them, in bytes; more are given up, oldest first.
+const UNSTORED: usize = 32 << 20;
+/// A notice in a queue, its cgroup's path included, in bytes.
+const NOTICE: usize = 1 << 10;
 /// Cases that may still be told again; it happens within a second or two.
 const TOLD: usize = 256;
-/// Cases that wait for the store to take them; more are given up, oldest first.
-const UNSTORED: usize = 256;
 /// How often the store is tried again.
 const STORE_AGAIN: Duration = Duration::from_secs(2);
 /// How long whoever reads standard output has for what is left at the end.
@@ -65,7 +72,9 @@ pub(super) struct Style {
 /// The writing end, and what ends when it is closed.
 #[derive(Debug)]
 pub(super) struct Output {
-    queue: Option<SyncSender<Message>>,
+    queue: Option<Entry<Message>>,
+    lost: Arc<Lost>,
+    min_severity: Severity,
     cases: Option<JoinHandle<()>>,
     printer: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -73,13 +82,16 @@ pub(super) struct Output {
 impl Output {
     /// Starts both threads.
     pub(super) fn start(printer: Printer, style: Style, store: Option<Store>) -> anyhow::Result<Self> {
-        let (to_print, prints) = sync_channel(PRINT_QUEUE);
-        let (queue, messages) = sync_channel(CASE_QUEUE);
+        let (to_print, prints) = queue();
+        let (entry, messages) = queue();
+        let min_severity = style.min_severity;
         let printing =
             std::thread::Builder::new().name("print".into()).spawn(move || print(printer, &style, &prints))?;
+        let lost = Arc::new(Lost::default());
         let cases = Cases {
             maker: CaseMaker::default(),
             store,
+            lost: Arc::clone(&lost),
             unstored: VecDeque::new(),
             complained: None,
             to_print,
@@ -87,7 +99,7 @@ impl Output {
             told: VecDeque::new(),
         };
         let cases = std::thread::Builder::new().name("cases".into()).spawn(move || cases.run(&messages))?;
-        Ok(Self { queue: Some(queue), cases: Some(cases), printer: Some(printing) })
+        Ok(Self { queue: Some(entry), lost, min_severity, cases: Some(cases), printer: Some(printing) })
     }
 
     /// True while somebody reads what is printed.
@@ -112,56 +124,119 @@ impl Output {
 }
 
 impl Sink for Output {
-    /// Waits where hundreds are unexplained: a kill is worth more than a sample.
     fn send(&self, message: Message) {
-        if let Some(queue) = &self.queue {
-            // The thread lives as long as the queue; if it panicked there is nobody left to tell.
-            let _ = queue.send(message);
+        let (bytes, most, lost) = match &message {
+            Message::Notice(notice) if notice.severity() < self.min_severity => return,
+            Message::Notice(_) => (NOTICE, CASE_QUEUE / 2, &self.lost.notices),
+            Message::Incident { incident, revision: 1, .. } => (bytes_of(incident), CASE_QUEUE, &self.lost.incidents),
+            Message::Incident { incident, .. } => (bytes_of(incident), CASE_QUEUE / 2, &self.lost.revisions),
+        };
+        if self.queue.as_ref().is_some_and(|queue| !queue.put(message, bytes, most)) {
+            lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
+/// How many messages found no room in the first queue and were not told of yet.
+#[derive(Debug, Default)]
+struct Lost {
+    incidents: AtomicU64,
+    revisions: AtomicU64,
+    notices: AtomicU64,
+}
+
+impl Lost {
+    fn tell(&self) {
+        let kinds = [(&self.incidents, "incident"), (&self.revisions, "revision"), (&self.notices, "notice")];
+        for (lost, what) in kinds {
+            let count = lost.swap(0, Ordering::Relaxed);
+            if count > 0 {
+                complain(&format!(
+                    "neither stored nor printed, because storing took too long: {}",
+                    counted(count, what)
+                ));
+            }
+        }
+    }
+}
+
+/// About what an incident takes in memory with its diagnosis, in bytes. What can be large is counted: the recording, the lines of
+/// the log and what was read from them.
+fn bytes_of(incident: &Incident) -> usize {
+    /// A task of the table, a mapping, a process.
+    const ITEM: usize = 256;
+    const DIAGNOSIS: usize = 4 << 10;
+    let rows = |timeline: &Timeline| {
+        let rows = timeline.cgroups.iter().map(|cgroup| &cgroup.rows);
+        rows.map(|rows| rows.len() * (1 + rows.columns.len()) * size_of::<Option<u64>>()).sum::<usize>()
+    };
+    let processes = |timeline: &Timeline| {
+        let processes = timeline.processes.iter().map(|process| {
+            let mappings = process.snapshot.iter().filter_map(|snapshot| snapshot.mappings.as_ref());
+            let items = 1 + mappings.map(Vec::len).sum::<usize>();
+            process.points.len() * size_of::<ProcessPoint>() + items * ITEM
+        });
+        processes.sum::<usize>()
+    };
+    let recorded: usize = incident.timeline.iter().map(|timeline| rows(timeline) + processes(timeline)).sum();
+    let tasks: usize = incident.kills.iter().map(|report| report.tasks.len() * ITEM).sum();
+    let lines = incident.evidence.iter().flat_map(|evidence| &evidence.text);
+    let text: usize = lines.map(|line| line.as_bytes().len() + ITEM / 4).sum();
+    DIAGNOSIS + size_of::<Incident>() + recorded + tasks + text
+}
+
 /// What is to be printed.
-enum Print {
+struct Print {
+    what: What,
+    /// So many before it were not printed.
+    unprinted: u64,
+}
+
+enum What {
     Case(Arc<Case>),
     Notice(Notice),
-    /// So many of them were not printed.
-    Unprinted(u64),
 }
 
 /// The first thread.
 struct Cases {
     maker: CaseMaker,
     store: Option<Store>,
-    /// Cases that the store did not take, as when the disk is full; tried again.
-    unstored: VecDeque<Arc<Case>>,
+    /// By the evidence loop.
+    lost: Arc<Lost>,
+    /// Cases that the store did not take, as when the disk is full; tried again. With their sizes.
+    unstored: VecDeque<(Arc<Case>, usize)>,
     /// The store's trouble, said once.
     complained: Option<String>,
-    to_print: SyncSender<Print>,
+    to_print: Entry<Print>,
     unprinted: u64,
     /// The latest cases, which may be told again.
     told: VecDeque<(String, Option<Recurrence>)>,
 }
 
 impl Cases {
-    fn run(mut self, messages: &Receiver<Message>) {
+    fn run(mut self, messages: &Exit<Message>) {
         loop {
-            match messages.recv_timeout(STORE_AGAIN) {
-                Ok(Message::Notice(notice)) => self.print(Print::Notice(notice)),
+            match messages.take_within(STORE_AGAIN) {
+                Ok(Message::Notice(notice)) => self.print(What::Notice(notice), NOTICE),
                 Ok(Message::Incident { incident, revision, past }) => self.case(*incident, revision, past),
                 Err(RecvTimeoutError::Timeout) => self.store(),
-                Err(RecvTimeoutError::Disconnected) => return self.store(),
+                Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.lost.tell();
         }
+        self.store();
+        self.lost.tell();
+        tell_unprinted(self.unprinted);
     }
 
     fn case(&mut self, incident: Incident, revision: u32, past: bool) {
         let case = Arc::new(Case { revision, ..self.explain(incident) });
+        let bytes = bytes_of(&case.incident);
         if !past {
-            self.print(Print::Case(Arc::clone(&case)));
+            self.print(What::Case(Arc::clone(&case)), bytes);
         }
         if self.store.is_some() {
-            self.unstored.push_back(case);
+            self.unstored.push_back((case, bytes));
             self.store();
         }
     }
@@ -169,10 +244,10 @@ impl Cases {
     /// Stores what is not stored yet, in order.
     fn store(&mut self) {
         let Some(store) = &mut self.store else { return };
-        while let Some(case) = self.unstored.front() {
+        while let Some((case, _)) = self.unstored.front() {
             match store.put(case) {
                 Ok(put) => put.notices.iter().for_each(|notice| complain(notice)),
-                Err(error) if self.unstored.len() > UNSTORED => {
+                Err(error) if self.unstored.iter().map(|(_, bytes)| bytes).sum::<usize>() > UNSTORED => {
                     complain(&format!("{} is lost: {}", case.id, in_words(&error.into())));
                 }
                 Err(error) => {
@@ -206,37 +281,72 @@ impl Cases {
         case
     }
 
-    fn print(&mut self, what: Print) {
-        if self.unprinted > 0 && self.to_print.try_send(Print::Unprinted(self.unprinted)).is_ok() {
-            self.unprinted = 0;
-        }
-        if let Err(TrySendError::Full(_)) = self.to_print.try_send(what) {
-            self.unprinted += 1;
-        }
+    fn print(&mut self, what: What, bytes: usize) {
+        let is_taken = self.to_print.put(Print { what, unprinted: self.unprinted }, bytes, PRINT_QUEUE);
+        self.unprinted = if is_taken { 0 } else { self.unprinted + 1 };
     }
 }
 
 /// The second thread. Ends when there is nothing more to print, or nobody to read it.
-fn print(mut printer: Printer, style: &Style, prints: &Receiver<Print>) -> anyhow::Result<()> {
-    for what in prints {
+fn print(mut printer: Printer, style: &Style, prints: &Exit<Print>) -> anyhow::Result<()> {
+    for Print { what, unprinted } in prints.take_all() {
+        tell_unprinted(unprinted);
         match what {
             // A person has read it already; a program is told what is new.
-            Print::Case(case) if case.revision > 1 && style.format != Format::Json => {}
-            Print::Case(case) => printer.case(&case)?,
-            Print::Notice(notice) if notice.severity() >= style.min_severity => {
-                printer.line(&format!("{}  {notice}", time_of(&notice)))?;
-            }
-            Print::Notice(_) => {}
-            Print::Unprinted(count) => {
-                complain(&format!("{count} messages were not printed: standard output was not read in time"));
-            }
+            What::Case(case) if case.revision > 1 && style.format != Format::Json => {}
+            What::Case(case) => printer.case(&case)?,
+            What::Notice(notice) => printer.line(&format!("{}  {notice}", time_of(&notice)))?,
         }
     }
     Ok(())
+}
+
+fn tell_unprinted(count: u64) {
+    if count > 0 {
+        complain(&format!("not printed, because standard output was not read in time: {}", counted(count, "message")));
+    }
 }
 
 /// Time of day here, to the millisecond; journald and `kubectl logs` add the date.
 fn time_of(notice: &Notice) -> String {
     let wall = notice.at.wall.map(|at| at.to_zoned(TimeZone::system()).strftime("%H:%M:%S%.3f").to_string());
     wall.unwrap_or_else(|| "--:--:--.---".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use oomscope_core::notice::Event;
+    use oomscope_core::time::When;
+
+    use super::*;
+
+    fn notice(event: Event) -> Message {
+        Message::Notice(Notice { at: When::default(), cgroup: None, event })
+    }
+
+    fn told(revision: u32) -> Message {
+        Message::Incident { incident: Box::default(), revision, past: false }
+    }
+
+    /// While nothing is taken, nobody waits: notices have half of the room, kills that are told for the first time have the rest, and
+    /// what is lost is counted. What nobody wants to see takes no room.
+    #[test]
+    fn nobody_waits_for_room() {
+        let (entry, messages) = queue();
+        let lost = Arc::new(Lost::default());
+        let min_severity = Severity::Warning;
+        let output = Output { queue: Some(entry), lost: Arc::clone(&lost), min_severity, cases: None, printer: None };
+        output.send(notice(Event::Vanished));
+        assert!(messages.take_within(Duration::ZERO).is_err());
+        for _ in 0..CASE_QUEUE / NOTICE {
+            output.send(notice(Event::RecordsLost { count: None }));
+        }
+        output.send(told(2));
+        output.send(told(1));
+        let counts = [&lost.notices, &lost.revisions, &lost.incidents].map(|lost| lost.load(Ordering::Relaxed));
+        assert_eq!(counts, [(CASE_QUEUE / NOTICE / 2) as u64, 1, 0]);
+        drop(output);
+        let last = messages.take_all().last();
+        assert!(matches!(last, Some(Message::Incident { revision: 1, .. })), "{last:?}");
+    }
 }
