@@ -99,3 +99,23 @@ impl Follower {
         self.scanner.finish(&mut |event| news.events.push(event));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The quiet after which a report without its kill line is handed on is as long as the scanner wants it to be.
+    #[test]
+    fn a_half_report_ends() {
+        let mut scanner = Scanner::new();
+        scanner.push(
+            b"6,1,100,-;tail invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n",
+            &mut |_| {},
+        );
+        let mut events = 0;
+        scanner.idle(QUIET_US / 1000, &mut |_| events += 1);
+        assert_eq!(events, 0);
+        scanner.idle(LONG_QUIET_US / 1000, &mut |_| events += 1);
+        assert_eq!(events, 1);
+    }
+}
