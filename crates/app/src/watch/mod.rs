@@ -64,6 +64,8 @@ use wake::Waker;
 const LONGEST_WAIT_US: u64 = 250_000;
 /// Where this is set, what was recorded is counted at the end: for the benchmark.
 const STATISTICS: &str = "OOMSCOPE_STATS";
+/// A counter that rose longer ago than this belongs to another kill than the one whose line is being read.
+const WAITING_US: u64 = 500_000;
 /// What is old is forgotten this often.
 const TIDY_US: u64 = 10_000_000;
 
@@ -251,8 +253,8 @@ impl<'a> Watcher<'a> {
     /// Waits for the next thing to happen, and deals with all that has.
     pub(crate) fn turn(&mut self) -> anyhow::Result<()> {
         self.wait()?;
-        let now = since_boot();
         self.read_log()?;
+        let now = since_boot();
         let mut told = Vec::new();
         self.hear_reader(&mut told);
         self.cgroups.discover(now, &mut told)?;
@@ -278,7 +280,11 @@ impl<'a> Watcher<'a> {
         }
         if now.0.saturating_sub(self.tidied.0) >= TIDY_US {
             self.tidied = now;
-            self.cgroups.tidy(now);
+            let mut told = Vec::new();
+            self.cgroups.tidy(now, &mut told);
+            self.hear(told, now);
+            let known = &self.cgroups.known;
+            self.kills.tidy(|key| known.contains_key(&key));
         }
         Ok(())
     }
@@ -328,8 +334,11 @@ impl<'a> Watcher<'a> {
                     }
                     self.cgroups.processes.live_in(key, &pids, at);
                     // The kernel wakes for every event; only the counters say which it was.
-                    if kind != AlarmKind::Events || self.cgroups.is_worth_a_look(key, at) {
+                    // Cache that is dropped is such an event too.
+                    if kind != AlarmKind::Events {
                         self.cgroups.alarm(key, since_boot(), told);
+                    } else if self.cgroups.is_worth_a_look(key, at) {
+                        self.cgroups.sample(key, since_boot(), told);
                     }
                 }
             }
@@ -358,8 +367,6 @@ impl<'a> Watcher<'a> {
                 }
             }
         }
-        self.gaps.extend(self.cgroups.take_gaps());
-        self.gaps.dedup();
     }
 
     /// A kill that happened before watching began.
@@ -411,7 +418,8 @@ impl<'a> Watcher<'a> {
         let mut told = Vec::new();
         self.cgroups.sample_hot(now, &mut told);
         self.hear(told, now);
-        let home = self.kills.only_one_waiting().and_then(|key| self.cgroups.known.get(&key));
+        let since = BootTime(now.0.saturating_sub(WAITING_US));
+        let home = self.kills.only_one_waiting(since).and_then(|key| self.cgroups.known.get(&key));
         event.report.victim_cgroup = home.map(|watched| watched.path.clone());
     }
 
@@ -427,7 +435,8 @@ impl<'a> Watcher<'a> {
     fn count_told(&mut self, event: &LogEvent, at: BootTime, now: BootTime) {
         let report = &event.report;
         let first = report.victim_cgroup.as_ref();
-        let mut kills: Vec<_> = report.victims.iter().map(|victim| victim.cgroup.as_ref().or(first)).collect();
+        let killed = report.victims.iter().filter(|victim| !victim.only_chosen);
+        let mut kills: Vec<_> = killed.map(|victim| victim.cgroup.as_ref().or(first)).collect();
         if report.group_kill == Some(true) {
             // The kernel kills the chosen one, and then all of the group, it included.
             kills.extend(first.map(Some));
@@ -436,7 +445,7 @@ impl<'a> Watcher<'a> {
         for path in kills {
             match path.and_then(|path| self.cgroups.of_path(path.as_bytes(), at)) {
                 Some(key) => {
-                    self.kills.count_told(key, 1);
+                    self.kills.count_told(key, 1, now);
                     self.notices.killed(key);
                 }
                 None => self.kills.count_unplaced(1, now),
@@ -455,7 +464,14 @@ impl<'a> Watcher<'a> {
         let mut incident = Incident::from_log(event, None);
         let sealed = self.on_logs_clock(sealed);
         incident.add_live(sealed.timeline, sealed.counters);
+        incident.gaps.extend(sealed.gaps);
         incident.gaps.extend(self.gaps.iter().cloned());
+        let mut said = Vec::new();
+        incident.gaps.retain(|gap| {
+            let is_new = !said.contains(gap);
+            said.extend(is_new.then(|| gap.clone()));
+            is_new
+        });
         incident
     }
 
@@ -467,6 +483,9 @@ impl<'a> Watcher<'a> {
             paths.into_iter().flatten().filter_map(|path| self.cgroups.of_path(path.as_bytes(), at)).collect();
         keys.dedup();
         for key in keys {
+            if let Some(watched) = self.cgroups.known.get_mut(&key) {
+                watched.want_events();
+            }
             self.cgroups.sample(key, now, &mut told);
         }
         self.hear(told, now);
