@@ -39,6 +39,19 @@ pub(super) struct Sealed {
     pub(super) gaps: Vec<Gap>,
 }
 
+impl Sealed {
+    /// A cgroup may be gone before its limit could be read; the kernel's report has it.
+    fn take_limit_of(&mut self, report: &KernelReport) {
+        let Some((path, limit)) = report.limit_cgroup.as_ref().zip(report.limit_bytes) else { return };
+        let records = self.timeline.iter_mut().flat_map(|timeline| &mut timeline.cgroups);
+        let recorded = records.filter(|record| record.cgroup == *path).map(|record| &mut record.limits);
+        let counted = self.counters.iter_mut().filter(|change| change.cgroup == *path).map(|change| &mut change.limits);
+        for limits in recorded.chain(counted).filter(|limits| limits.max_bytes.is_none_or(|max| max == Limit::Unlimited)) {
+            limits.max_bytes = Some(Limit::from_printed(limit));
+        }
+    }
+}
+
 /// The dear looks at processes, by pid.
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
@@ -110,7 +123,9 @@ impl Cgroups {
         let known = levels.iter().filter_map(|key| self.known.get(key));
         let mut gaps: Vec<Gap> = known.flat_map(|watched| watched.gaps.iter().cloned()).collect();
         gaps.extend(self.gaps());
-        Sealed { timeline: timeline(cgroups, processes), counters, gaps }
+        let mut sealed = Sealed { timeline: timeline(cgroups, processes), counters, gaps };
+        sealed.take_limit_of(report);
+        sealed
     }
 
     /// The cgroup and those above it that are watched, from the innermost up.

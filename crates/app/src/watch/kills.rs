@@ -75,6 +75,8 @@ impl Kills {
     pub(super) fn count_told(&mut self, key: u64, victims: u64, now: BootTime) {
         let account = self.accounts.entry(key).or_default();
         account.told = account.told.saturating_add(victims);
+        // The log is telling: what it has not come to yet may follow.
+        account.waiting_since = account.waiting_since.map(|_| now);
         account.settle(now);
     }
 
@@ -99,7 +101,8 @@ impl Kills {
         waiting.next().map(|(key, _)| *key).filter(|_| waiting.next().is_none())
     }
 
-    /// Kills that were counted and not told in time. They count as told from now on.
+    /// Kills that were counted and not told in time. They count as told from now on. `now`: when the log had nothing more to
+    /// tell; what was printed since may still tell of them.
     pub(super) fn untold(&mut self, now: BootTime) -> Vec<Untold> {
         let is_late = |since: BootTime| now.0.saturating_sub(since.0) >= PATIENCE_US;
         for account in self.accounts.values_mut() {

@@ -148,6 +148,8 @@ pub(crate) struct Watcher<'a> {
     /// How many kills were told.
     pub(crate) told: u64,
     tidied: BootTime,
+    /// When the log had nothing more to tell.
+    log_read: BootTime,
     /// What this watcher cannot see; part of every case.
     gaps: Vec<Gap>,
 }
@@ -212,6 +214,7 @@ impl<'a> Watcher<'a> {
             _reader: reader,
             told: 0,
             tidied: since_boot(),
+            log_read: since_boot(),
             gaps,
         };
         watcher.catch_up()?;
@@ -263,7 +266,7 @@ impl<'a> Watcher<'a> {
         for open in self.kills.settled(now) {
             self.tell_again(open, now);
         }
-        for untold in self.kills.untold(now) {
+        for untold in self.kills.untold(self.log_read) {
             self.tell_uncounted(untold, now);
         }
         for (key, event) in self.notices.take(now, &self.cgroups.known) {
@@ -310,9 +313,13 @@ impl<'a> Watcher<'a> {
     }
 
     fn read_log(&mut self) -> anyhow::Result<()> {
-        let Some(log) = &mut self.log else { return Ok(()) };
+        let Some(log) = &mut self.log else {
+            self.log_read = since_boot();
+            return Ok(());
+        };
         let mut news = News::default();
         log.read(true, &mut news)?;
+        self.log_read = since_boot();
         log.settle(since_boot(), &mut news);
         for count in news.lost {
             self.notice(None, Event::RecordsLost { count });
