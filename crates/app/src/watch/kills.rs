@@ -13,8 +13,8 @@ use oomscope_core::incident::Incident;
 use oomscope_core::time::BootTime;
 
 /// A report is awaited this long after its kill was counted. The reader of the log was never seen more than 64 ms late; a
-/// slow serial console holds up printk for seconds.
-const PATIENCE_US: u64 = 3_000_000;
+/// slow serial console holds up printk for seconds. A report without its kill line, which is given up then, must come first.
+const PATIENCE_US: u64 = super::log::LONG_QUIET_US + 1_000_000;
 /// After this a case is looked at again.
 const SETTLE_US: u64 = 1_000_000;
 /// Members of a group are killed, and told of, within this time of the first.

@@ -1,6 +1,6 @@
 //! The kernel log, followed.
 
-use oomscope_core::formats::klog::{LogEvent, Scanner};
+use oomscope_core::formats::klog::{LogEvent, PATIENCE_MS, Scanner};
 use oomscope_core::time::BootTime;
 use oomscope_sources::clock::{PrintkClock, since_boot};
 use oomscope_sources::kmsg::{Error, KernelLog, Next, stamp};
@@ -9,7 +9,7 @@ use oomscope_sources::kmsg::{Error, KernelLog, Next, stamp};
 /// under `oom_lock`, microseconds apart; what comes later (the reaper, members of a group) is told as a revision.
 const QUIET_US: u64 = 2_000;
 /// After this a report without a kill line is complete too. [`Scanner::idle`] decides; it wants to know how long it was.
-const LONG_QUIET_US: u64 = 1_000_000;
+pub(super) const LONG_QUIET_US: u64 = PATIENCE_MS * 1000;
 
 /// What reading brought.
 #[derive(Debug, Default)]
@@ -91,5 +91,11 @@ impl Follower {
         if quiet >= LONG_QUIET_US {
             self.quiet_since = None;
         }
+    }
+
+    /// Hands on what is open, complete or not. Nothing is read after this.
+    pub(super) fn finish(&mut self, news: &mut News) {
+        self.quiet_since = None;
+        self.scanner.finish(&mut |event| news.events.push(event));
     }
 }

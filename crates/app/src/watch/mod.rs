@@ -124,12 +124,16 @@ pub(crate) fn run(config: Config, printer: Printer, store: Option<Store>) -> any
             || count.is_some_and(|count| watcher.told >= count)
             || duration.is_some_and(|duration| u128::from(elapsed) >= duration.as_micros())
     };
-    while !is_over(&watcher) {
-        watcher.turn()?;
+    let mut ended = Ok(());
+    while ended.is_ok() && !is_over(&watcher) {
+        ended = watcher.turn();
     }
+    // What was seen is told and stored, whatever ended it.
     watcher.finish();
     drop(watcher);
-    output.finish()
+    // A second signal ends it at once: a hanging disk is waited for below.
+    drop(signals);
+    ended.and(output.finish())
 }
 
 /// The evidence loop.
@@ -256,7 +260,7 @@ impl<'a> Watcher<'a> {
     /// Waits for the next thing to happen, and deals with all that has.
     pub(crate) fn turn(&mut self) -> anyhow::Result<()> {
         self.wait()?;
-        self.read_log()?;
+        self.read_log();
         let now = since_boot();
         let mut told = Vec::new();
         self.hear_reader(&mut told);
@@ -312,22 +316,33 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn read_log(&mut self) -> anyhow::Result<()> {
-        let Some(log) = &mut self.log else {
-            self.log_read = since_boot();
-            return Ok(());
-        };
-        let mut news = News::default();
-        log.read(true, &mut news)?;
+    /// Without the log watching goes on from the counters.
+    fn read_log(&mut self) {
         self.log_read = since_boot();
-        log.settle(since_boot(), &mut news);
+        let Some(log) = &mut self.log else { return };
+        let mut news = News::default();
+        let read = log.read(true, &mut news);
+        self.log_read = since_boot();
+        match &read {
+            Ok(()) => log.settle(since_boot(), &mut news),
+            Err(_) => log.finish(&mut news),
+        }
+        self.take_news(news);
+        if let Err(error) = read {
+            let gap = Gap::new("the kernel's log", error.to_string());
+            complain(&format!("no longer known: {}: {}", gap.wanted, gap.why));
+            self.gaps.push(gap);
+            self.log = None;
+        }
+    }
+
+    fn take_news(&mut self, news: News) {
         for count in news.lost {
             self.notice(None, Event::RecordsLost { count });
         }
         for event in news.events {
             self.killed(event);
         }
-        Ok(())
     }
 
     fn hear_reader(&mut self, told: &mut Vec<Told>) {
@@ -529,7 +544,7 @@ impl<'a> Watcher<'a> {
         let mut gaps = self.gaps.clone();
         let why = match &self.log {
             Some(_) => {
-                "the kernel's log told nothing of it within 3 s: the ring was overwritten, or printk suppressed it"
+                "the kernel's log told nothing of it within 4 s: the ring was overwritten, or printk suppressed it"
             }
             None => "the kernel's log cannot be read",
         };
@@ -549,6 +564,12 @@ impl<'a> Watcher<'a> {
 
     /// What is still open is told as it is.
     pub(crate) fn finish(&mut self) {
+        self.read_log();
+        if let Some(log) = &mut self.log {
+            let mut news = News::default();
+            log.finish(&mut news);
+            self.take_news(news);
+        }
         let now = since_boot();
         for open in self.kills.drain() {
             self.tell_again(open, now);

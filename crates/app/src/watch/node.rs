@@ -11,7 +11,7 @@ use oomscope_sources::node::{self, NodeReading};
 
 /// Kills and clock are looked at this often.
 const EVERY_US: u64 = 5_000_000;
-/// The count must be ahead of what was told for this long: a report is read within milliseconds, a lost one given up after 3 s.
+/// The count must be ahead of what was told for this long: a report is read within milliseconds, a lost one given up after 4 s.
 const PATIENCE_US: u64 = 10_000_000;
 /// A smaller step of the wall clock is how NTP ordinarily disciplines it.
 const STEP: SignedDuration = SignedDuration::from_millis(500);

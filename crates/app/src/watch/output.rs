@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use oomscope_core::case::Case;
@@ -30,6 +30,8 @@ const TOLD: usize = 256;
 const UNSTORED: usize = 256;
 /// How often the store is tried again.
 const STORE_AGAIN: Duration = Duration::from_secs(2);
+/// How long whoever reads standard output has for what is left at the end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What the evidence loop hands over.
 #[derive(Debug)]
@@ -93,13 +95,19 @@ impl Output {
         self.printer.as_ref().is_some_and(|printer| !printer.is_finished())
     }
 
-    /// Waits until all is stored and printed.
+    /// Waits until all is stored, and a moment for all to be printed: a reader that has stopped reading would be waited for
+    /// for ever. Its thread ends with the program.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         drop(self.queue.take());
         if let Some(cases) = self.cases.take() {
             let _ = cases.join();
         }
-        self.printer.take().map_or(Ok(()), |printer| printer.join().unwrap_or(Ok(())))
+        let until = Instant::now() + LAST_WORDS;
+        while self.is_heard() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let ended = self.printer.take_if(|printer| printer.is_finished());
+        ended.map_or(Ok(()), |printer| printer.join().unwrap_or(Ok(())))
     }
 }
 

@@ -1,11 +1,11 @@
 //! The watcher, on real kills in a real cgroup.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oomscope_sources::cgroup::Scratch;
 use rustix::process::{Pid, Signal, kill_process};
@@ -32,12 +32,20 @@ fn lines(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
+fn watching(scratch: &Scratch, more: &[&str]) -> Command {
+    oomscope(&[&["watch", "--cgroup", scratch.folder().to_str().unwrap()], more].concat())
+}
+
 impl Watch {
     /// Watches one cgroup, and is ready when this returns.
     fn start(scratch: &Scratch, more: &[&str]) -> Self {
-        let folder = scratch.folder().to_str().unwrap();
-        let mut child = oomscope(&[&["watch", "--cgroup", folder], more].concat()).spawn().unwrap();
-        let (out, err) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
+        Self::of(watching(scratch, more))
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let out = child.stdout.take().map_or_else(|| channel().1, lines);
+        let err = lines(child.stderr.take().unwrap());
         let watch = Self { child, out, err };
         while !watch.err.recv_timeout(PATIENCE).unwrap().contains("watching 1 memory cgroup") {}
         watch
@@ -217,6 +225,38 @@ fn ending() {
         watch.signal(signal);
         assert_eq!(watch.child.wait().unwrap().code(), Some(0));
     }
+    scratch.remove().unwrap();
+}
+
+/// It ends when it is told to although nobody reads what it prints, and has stored what it could not print.
+#[test]
+fn ending_unread() {
+    let Some(scratch) = scratch(8) else { return };
+    let files = Files::new();
+    let store = files.path().join("i.db").into_os_string().into_string().unwrap();
+    let (unread, mut full) = std::io::pipe().unwrap();
+    let mut command = watching(&scratch, &["-o", "json", "--store", &store]);
+    command.stdout(full.try_clone().unwrap());
+    let filling = std::thread::spawn(move || drop(full.write_all(&[0; 8 << 20])));
+    let mut watch = Watch::of(command);
+    let killed = u64::from(Holder::start(&scratch).grow_until_killed());
+    let deadline = Instant::now() + PATIENCE;
+    let is_stored = || run(&["incidents", "--store", &store, "-o", "json"]).cases().iter().any(|c| victim(c) == killed);
+    while !is_stored() {
+        assert!(Instant::now() < deadline, "not stored");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    watch.signal(Signal::TERM);
+    let status = loop {
+        if let Some(status) = watch.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "it does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(status.code(), Some(0), "{status}");
+    drop(unread);
+    filling.join().unwrap();
     scratch.remove().unwrap();
 }
 

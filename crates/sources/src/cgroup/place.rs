@@ -87,7 +87,11 @@ impl Hierarchy {
         let own =
             if below.components().all(|c| matches!(c, Component::Normal(_))) { at.join(below) } else { at.clone() };
         let events_are_local = mount.options.split(',').any(|option| option == "memory_localevents");
-        Some(Self { version, own, mount: at, kernel_path_of_mount: mount.root.clone(), events_are_local })
+        // In a cgroup namespace the mount of the whole machine is `/../..`, as far up as the namespace's own root is deep.
+        let is_above = mount.root.components().any(|c| c == Component::ParentDir);
+        let is_whole = is_above && is_root(version, &at);
+        let kernel_path_of_mount = if is_whole { PathBuf::from("/") } else { mount.root.clone() };
+        Some(Self { version, own, mount: at, kernel_path_of_mount, events_are_local })
     }
 
     /// Folders to make a new cgroup in, best first.
@@ -118,6 +122,15 @@ fn mounts_of(root: &HostRoot) -> Result<(PathBuf, String), Error> {
         }
     }
     read(&own).map(|mounts| (own, mounts))
+}
+
+/// The folder is the hierarchy's own root, which alone has some files of v1 and lacks some of v2 (`CFTYPE_ONLY_ON_ROOT`,
+/// `CFTYPE_NOT_ON_ROOT` in kernel/cgroup/cgroup-v1.c and cgroup.c).
+fn is_root(version: Version, folder: &Path) -> bool {
+    match version {
+        Version::V1 => folder.join("release_agent").exists(),
+        Version::V2 => folder.join("cgroup.controllers").exists() && !folder.join("cgroup.events").exists(),
+    }
 }
 
 /// The memory controller is available in this v2 cgroup.
@@ -201,6 +214,33 @@ mod tests {
         for outside in ["4:memory:/../elsewhere\n", "4:memory:/docker/x/../z\n", "0::/\n"] {
             let found = Hierarchy::find(&HostRoot::default(), mountinfo, outside).unwrap();
             assert_eq!(found.own, found.mount, "{outside}");
+        }
+    }
+
+    /// In a cgroup namespace with the machine's cgroups mounted the log's paths are found; where only a part is mounted, its
+    /// place in the whole is not known and is not guessed.
+    #[test]
+    fn the_whole_machine_seen_from_a_cgroup_namespace() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = HostRoot::at(folder.path());
+        let v1 = "35 31 0:32 /../.. /v1 rw - cgroup cgroup rw,memory\n";
+        let v2 = "30 24 0:26 /../.. /v2 rw - cgroup2 cgroup2 rw\n";
+        for mount in ["/v1", "/v2"] {
+            std::fs::create_dir(root.path(mount)).unwrap();
+        }
+        std::fs::write(root.path("/v1/release_agent"), "").unwrap();
+        std::fs::write(root.path("/v2/cgroup.controllers"), "memory\n").unwrap();
+        for (mountinfo, mount) in [(v1, "/v1"), (v2, "/v2")] {
+            let found = Hierarchy::find(&root, mountinfo, "4:memory:/\n0::/\n").unwrap();
+            let cgroup = root.path(mount).join("a/b");
+            assert_eq!(found.kernel_path(&cgroup), Path::new("/a/b"));
+            assert_eq!(found.folder(Path::new("/a/b")), Some(cgroup));
+        }
+        std::fs::remove_file(root.path("/v1/release_agent")).unwrap();
+        std::fs::write(root.path("/v2/cgroup.events"), "").unwrap();
+        for mountinfo in [v1, v2] {
+            let found = Hierarchy::find(&root, mountinfo, "4:memory:/\n0::/\n").unwrap();
+            assert_eq!(found.folder(Path::new("/a/b")), None);
         }
     }
 

@@ -15,5 +15,5 @@ pub mod record;
 mod scanner;
 pub mod transport;
 
-pub use assembler::{Assembler, LogEvent};
+pub use assembler::{Assembler, LogEvent, PATIENCE_MS};
 pub use scanner::{LONGEST_LITERAL, Scanner, Tally, has_literal, newlines};

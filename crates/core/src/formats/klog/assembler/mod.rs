@@ -41,8 +41,8 @@ pub struct LogEvent {
     pub gaps: Vec<Gap>,
 }
 
-/// How long a report that waits for its end is kept when nothing comes.
-const PATIENCE_MS: u64 = 3000;
+/// How long a report that waits for its end is kept when nothing comes, in milliseconds; see [`Assembler::idle`].
+pub const PATIENCE_MS: u64 = 3000;
 
 /// Records without any part of a report after which a report that has its kill line is handed on.
 const LINGER_RECORDS: u32 = 256;
