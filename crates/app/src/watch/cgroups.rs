@@ -17,7 +17,7 @@ use oomscope_sources::cgroup::{Alarms, CgroupFiles, Change, Error, Hierarchy, Pe
 use oomscope_sources::clock::since_boot;
 use oomscope_sources::process::Proc;
 
-use super::processes::Processes;
+use super::processes::{Arguments, Processes};
 use super::reader::{Subject, Subjects};
 use super::watched::Watched;
 
@@ -177,6 +177,7 @@ impl Cgroups {
         let Some(watched) = self.known.get_mut(&key).filter(|watched| watched.gone_at.is_none()) else { return };
         watched.close(now);
         self.recorder.forget(CgroupKey(key), now);
+        self.processes.gone(key);
         self.subjects.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         if let Some(alarms) = &self.alarms {
             alarms.forget(key);
@@ -280,9 +281,10 @@ impl Cgroups {
         if !watched.wants_processes(now, is_hot) {
             return;
         }
+        let arguments = if is_hot && is_full(watched) { Arguments::Spare } else { Arguments::Read };
         watched.pids(&mut self.pids);
         self.pids.truncate(PROCESSES);
-        let processes = self.processes.look(key, &self.pids, now);
+        let processes = self.processes.look(key, &self.pids, arguments, now);
         self.recorder.push_processes(CgroupKey(key), now, &processes);
         self.subject(key, |subject| subject.largest = processes.iter().map(|process| process.pid).collect());
     }
@@ -309,9 +311,9 @@ impl Cgroups {
 
     /// The path of the cgroup in which a process lives, or was seen last.
     pub(super) fn home_of(&self, pid: u32) -> Option<Untrusted> {
-        let seen = self.processes.home_of(pid).and_then(|key| self.known.get(&key)).map(|watched| watched.path.clone());
+        let seen = self.processes.home_of(pid, since_boot()).and_then(|key| self.known.get(&key));
         // One that is ending is in the root as far as /proc can tell.
-        seen.or_else(|| {
+        seen.map(|watched| watched.path.clone()).or_else(|| {
             let now = self.processes.cgroup_now(pid)?;
             (now.as_bytes() != b"/" && self.by_path.contains_key(now.as_bytes())).then_some(now)
         })
@@ -373,6 +375,13 @@ impl AsFd for Cgroups {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.tree.as_fd()
     }
+}
+
+/// It stands where the kernel reclaims for each further page.
+fn is_full(watched: &Watched) -> bool {
+    let charge = watched.latest.and_then(|sample| sample.highest());
+    let limit = watched.effective.bytes();
+    charge.zip(limit).is_some_and(|(charge, limit)| charge >= limit.0 / 100 * ALARM_PERCENT)
 }
 
 /// When to read next, moved so that cgroups with the same interval are read together: waking up costs more than reading one.
