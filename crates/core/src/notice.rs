@@ -54,11 +54,6 @@ pub enum Event {
         /// `memory.high`.
         high: Limit,
     },
-    /// Its kill counter rose. The case follows.
-    KillCounted {
-        /// By how much.
-        times: u64,
-    },
     /// The kernel's ring was overwritten faster than it was read.
     RecordsLost {
         /// How many records; `None` where nothing was read before.
@@ -82,16 +77,13 @@ impl Notice {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match &self.event {
-            Event::KillCounted { .. } => Severity::Critical,
+            Event::KillsUntold { .. } => Severity::Critical,
             Event::LimitHit { limit: Limit::At(limit), unreclaimable: Some(held), .. }
                 if held.share_of(*limit) < 0.9 =>
             {
                 Severity::Info
             }
-            Event::LimitHit { .. }
-            | Event::Throttled { .. }
-            | Event::RecordsLost { .. }
-            | Event::KillsUntold { .. } => Severity::Warning,
+            Event::LimitHit { .. } | Event::Throttled { .. } | Event::RecordsLost { .. } => Severity::Warning,
             Event::Appeared { .. } | Event::Vanished | Event::ClockStepped { .. } => Severity::Info,
         }
     }
@@ -117,9 +109,6 @@ impl std::fmt::Display for Notice {
             }
             Event::Throttled { times, high } => {
                 write!(f, "throttled at memory.high ({high}) {}", times_in_words(*times))
-            }
-            Event::KillCounted { times } => {
-                write!(f, "OOM kill counted ({times} more); waiting for the kernel's report")
             }
             Event::RecordsLost { count: Some(count) } => {
                 write!(f, "kernel log: {count} records were overwritten before they could be read")

@@ -10,22 +10,25 @@ use std::sync::{Arc, PoisonError};
 use oomscope_core::evidence::Gap;
 use oomscope_core::incident::identity::identify;
 use oomscope_core::recorder::{CgroupKey, Heat, Pace, Recorder, Sample};
-use oomscope_core::text::Untrusted;
+use oomscope_core::text::{Untrusted, escape};
 use oomscope_core::time::BootTime;
 use oomscope_core::units::{Bytes, Limit};
 use oomscope_sources::cgroup::{Alarms, CgroupFiles, Change, Error, Hierarchy, PeakReset, Tree, limit_on_path};
+use oomscope_sources::clock::since_boot;
 use oomscope_sources::process::Proc;
 
-use super::processes::Processes;
+use super::processes::{Arguments, Processes};
 use super::reader::{Subject, Subjects};
 use super::watched::Watched;
 
 /// Processes of one cgroup that are looked at, at most. Of a larger crowd none stands out.
 const PROCESSES: usize = 64;
-/// What is known of a removed cgroup is kept this long.
-const KEPT_US: u64 = 300_000_000;
+/// What is known of a removed cgroup is kept as long as its recording.
+const KEPT_US: u64 = 900_000_000;
 /// Alarm at this share of the limit, in percent.
 const ALARM_PERCENT: u64 = 90;
+/// Cgroups that could not be opened and are tried again; of more the count alone would be known.
+const UNOPENED: usize = 1024;
 /// The machine itself among the cgroups; no folder has this inode.
 pub(super) const MACHINE: CgroupKey = CgroupKey(0);
 /// An alarm so soon after a reading tells nothing new.
@@ -68,7 +71,8 @@ pub(super) struct Cgroups {
     schedule: BinaryHeap<Reverse<(BootTime, u64)>>,
     pub(super) processes: Processes,
     pids: Vec<u32>,
-    pub(super) gaps: Vec<Gap>,
+    /// Cgroups that could not be opened, as for want of file descriptors; tried again.
+    unopened: Vec<(PathBuf, String)>,
 }
 
 /// What [`Cgroups`] are made of.
@@ -104,7 +108,7 @@ impl Cgroups {
             by_path: HashMap::new(),
             schedule: BinaryHeap::new(),
             pids: Vec::new(),
-            gaps: Vec::new(),
+            unopened: Vec::new(),
         })
     }
 
@@ -124,10 +128,15 @@ impl Cgroups {
         Ok(())
     }
 
-    /// What could not be had, once.
-    pub(super) fn take_gaps(&mut self) -> Vec<Gap> {
-        self.gaps.extend(self.tree.gaps());
-        std::mem::take(&mut self.gaps)
+    /// What of the cgroups as a whole cannot be known now.
+    pub(super) fn gaps(&self) -> Vec<Gap> {
+        let mut gaps = self.tree.gaps();
+        if let Some((folder, why)) = self.unopened.first() {
+            let others = self.unopened.len() - 1;
+            let others = if others == 0 { String::new() } else { format!(" and {others} more") };
+            gaps.push(Gap::new(format!("the cgroup {}{others}", escape(folder.as_os_str().as_bytes())), why.clone()));
+        }
+        gaps
     }
 
     fn is_wanted(&self, path: &[u8]) -> bool {
@@ -146,14 +155,18 @@ impl Cgroups {
             Ok(files) => files,
             // It came and went.
             Err(_) if !folder.exists() => return,
-            Err(error) => return self.gaps.push(Gap::new(folder.display().to_string(), error.to_string())),
+            Err(error) => {
+                if self.unopened.len() < UNOPENED {
+                    self.unopened.push((folder.to_owned(), error.to_string()));
+                }
+                return;
+            }
         };
         let key = files.inode();
-        self.gaps.extend(files.gaps());
         let mut watched = Watched::new(files, Heat::new(self.pace), now);
         watched.effective = self.effective_limit(folder, watched.limits.max_bytes);
         self.subject(key, |subject| folder.clone_into(&mut subject.folder));
-        self.raise_alarm(key, &watched);
+        self.raise_alarm(key, &mut watched);
         self.known.insert(key, watched);
         self.by_path.entry(path).or_default().push(key);
         self.schedule.push(Reverse((now, key)));
@@ -164,6 +177,7 @@ impl Cgroups {
         let Some(watched) = self.known.get_mut(&key).filter(|watched| watched.gone_at.is_none()) else { return };
         watched.close(now);
         self.recorder.forget(CgroupKey(key), now);
+        self.processes.gone(key);
         self.subjects.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         if let Some(alarms) = &self.alarms {
             alarms.forget(key);
@@ -176,12 +190,18 @@ impl Cgroups {
     }
 
     /// The kernel calls when the limit is met, or nearly.
-    fn raise_alarm(&mut self, key: u64, watched: &Watched) {
+    fn raise_alarm(&self, key: u64, watched: &mut Watched) {
         let Some((alarms, files)) = self.alarms.as_ref().zip(watched.files()) else { return };
         let threshold = watched.limits.max_bytes.and_then(Limit::bytes);
         let threshold = threshold.map(|limit| Bytes(limit.0 / 100 * ALARM_PERCENT));
-        if let Err(error) = alarms.watch(key, files, threshold) {
-            self.gaps.push(Gap::new(format!("alarms of {}", watched.path), error.to_string()));
+        let wanted = "the kernel's alarm for its limit";
+        match alarms.watch(key, files, threshold) {
+            // Gone already, or the root of v2, which has no limit.
+            Ok(()) | Err(Error::Gone { .. }) => {}
+            Err(error) if !watched.gaps.iter().any(|gap| gap.wanted == wanted) => {
+                watched.gaps.push(Gap::new(wanted, error.to_string()));
+            }
+            Err(_) => {}
         }
     }
 
@@ -205,7 +225,8 @@ impl Cgroups {
             self.schedule.pop();
             // An entry that was overtaken by an earlier reading is stale.
             if self.known.get(&key).is_some_and(|watched| watched.due == due && watched.gone_at.is_none()) {
-                self.sample(key, now, told);
+                // Reading many takes a while: each has its own time.
+                self.sample(key, since_boot(), told);
             }
         }
     }
@@ -220,7 +241,15 @@ impl Cgroups {
         let base_us = self.pace.base_us;
         let Some(watched) = self.known.get_mut(&key) else { return };
         let before = watched.latest;
-        let Ok(sample) = watched.sample(now, base_us) else { return self.vanished(key, now, told) };
+        let sample = match watched.sample(now, base_us) {
+            Ok(sample) => sample,
+            Err(Error::Gone { .. }) => return self.vanished(key, now, told),
+            Err(error) => {
+                watched.note_failure(&error);
+                watched.due = together(now, base_us);
+                return self.schedule.push(Reverse((watched.due, key)));
+            }
+        };
         let (effective, known) = (watched.effective, watched.latest.unwrap_or(sample));
         let wait = watched.heat.observe(&known, effective);
         let is_hot = watched.heat.is_hot();
@@ -241,7 +270,7 @@ impl Cgroups {
             // That of a cgroup above may have changed as well.
             watched.effective = self.effective_limit(&folder, watched.limits.max_bytes);
             if has_changed {
-                self.raise_alarm(key, &watched);
+                self.raise_alarm(key, &mut watched);
             }
         }
         self.known.insert(key, watched);
@@ -252,9 +281,10 @@ impl Cgroups {
         if !watched.wants_processes(now, is_hot) {
             return;
         }
+        let arguments = if is_hot && is_full(watched) { Arguments::Spare } else { Arguments::Read };
         watched.pids(&mut self.pids);
         self.pids.truncate(PROCESSES);
-        let processes = self.processes.look(key, &self.pids, now);
+        let processes = self.processes.look(key, &self.pids, arguments, now);
         self.recorder.push_processes(CgroupKey(key), now, &processes);
         self.subject(key, |subject| subject.largest = processes.iter().map(|process| process.pid).collect());
     }
@@ -281,9 +311,12 @@ impl Cgroups {
 
     /// The path of the cgroup in which a process lives, or was seen last.
     pub(super) fn home_of(&self, pid: u32) -> Option<Untrusted> {
-        let seen = self.processes.home_of(pid).and_then(|key| self.known.get(&key)).map(|watched| watched.path.clone());
-        // One that has ended is in the root as far as /proc can tell.
-        seen.or_else(|| self.processes.cgroup_now(pid).filter(|path| self.by_path.contains_key(path.as_bytes())))
+        let seen = self.processes.home_of(pid, since_boot()).and_then(|key| self.known.get(&key));
+        // One that is ending is in the root as far as /proc can tell.
+        seen.map(|watched| watched.path.clone()).or_else(|| {
+            let now = self.processes.cgroup_now(pid)?;
+            (now.as_bytes() != b"/" && self.by_path.contains_key(now.as_bytes())).then_some(now)
+        })
     }
 
     /// Reads all that are hot now.
@@ -319,8 +352,13 @@ impl Cgroups {
         self.subset.pod.is_none() && self.subset.below == self.hierarchy.mount()
     }
 
-    /// Forgets what was removed long ago.
-    pub(super) fn tidy(&mut self, now: BootTime) {
+    /// Forgets what was removed long ago, and tries again what could not be opened.
+    pub(super) fn tidy(&mut self, now: BootTime, told: &mut Vec<Told>) {
+        for (folder, _) in std::mem::take(&mut self.unopened) {
+            if folder.is_dir() {
+                self.appeared(&folder, now, told);
+            }
+        }
         let is_old = |at: BootTime| now.0.saturating_sub(at.0) > KEPT_US;
         self.known.retain(|_, watched| !watched.gone_at.is_some_and(is_old));
         let known = &self.known;
@@ -337,6 +375,13 @@ impl AsFd for Cgroups {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.tree.as_fd()
     }
+}
+
+/// It stands where the kernel reclaims for each further page.
+fn is_full(watched: &Watched) -> bool {
+    let charge = watched.latest.and_then(|sample| sample.highest());
+    let limit = watched.effective.bytes();
+    charge.zip(limit).is_some_and(|(charge, limit)| charge >= limit.0 / 100 * ALARM_PERCENT)
 }
 
 /// When to read next, moved so that cgroups with the same interval are read together: waking up costs more than reading one.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 
-use oomscope_core::evidence::{Constraint, CounterChange, KernelReport, Limits, Occasion, Scope, Snapshot};
+use oomscope_core::evidence::{Constraint, CounterChange, Gap, KernelReport, Limits, Occasion, Scope, Snapshot};
 use oomscope_core::incident::counted::{self, CountedLimit};
 use oomscope_core::incident::timeline::{CgroupRecord, ProcessPoint, ProcessRecord, Role, Timeline};
 use oomscope_core::recorder::{CgroupKey, Series};
@@ -35,6 +35,21 @@ const SNAPSHOTS: usize = 256;
 pub(super) struct Sealed {
     pub(super) timeline: Option<Timeline>,
     pub(super) counters: Vec<CounterChange>,
+    /// What of these cgroups could not be known.
+    pub(super) gaps: Vec<Gap>,
+}
+
+impl Sealed {
+    /// A cgroup may be gone before its limit could be read; the kernel's report has it.
+    fn take_limit_of(&mut self, report: &KernelReport) {
+        let Some((path, limit)) = report.limit_cgroup.as_ref().zip(report.limit_bytes) else { return };
+        let records = self.timeline.iter_mut().flat_map(|timeline| &mut timeline.cgroups);
+        let recorded = records.filter(|record| record.cgroup == *path).map(|record| &mut record.limits);
+        let counted = self.counters.iter_mut().filter(|change| change.cgroup == *path).map(|change| &mut change.limits);
+        for limits in recorded.chain(counted).filter(|limits| limits.max_bytes.is_none_or(|max| max == Limit::Unlimited)) {
+            limits.max_bytes = Some(Limit::from_printed(limit));
+        }
+    }
 }
 
 /// The dear looks at processes, by pid.
@@ -87,8 +102,7 @@ impl Cgroups {
                 watched.read_limits();
             }
         }
-        let before = BootTime(at.0.saturating_sub(REPORT_US));
-        let counters: Vec<_> = levels.iter().filter_map(|key| self.counter_change(*key, before, now)).collect();
+        let counters: Vec<_> = levels.iter().filter_map(|key| self.counter_change(*key, at, now)).collect();
         // Of a rate-limited kill the log does not name the limit; the counters often do.
         let limit = limit.or_else(|| counted_limit(report, &counters).and_then(|path| self.of_path(path, at)));
         let from = BootTime(at.0.saturating_sub(WINDOW_US));
@@ -106,7 +120,12 @@ impl Cgroups {
         let cgroups: Vec<_> = machine.into_iter().chain(records).collect();
         let inhabited: Vec<u64> = [limit, victim].into_iter().flatten().chain(domain).collect();
         let processes = self.processes(&inhabited, from, now, snapshots);
-        Sealed { timeline: timeline(cgroups, processes), counters }
+        let known = levels.iter().filter_map(|key| self.known.get(key));
+        let mut gaps: Vec<Gap> = known.flat_map(|watched| watched.gaps.iter().cloned()).collect();
+        gaps.extend(self.gaps());
+        let mut sealed = Sealed { timeline: timeline(cgroups, processes), counters, gaps };
+        sealed.take_limit_of(report);
+        sealed
     }
 
     /// The cgroup and those above it that are watched, from the innermost up.
@@ -122,15 +141,16 @@ impl Cgroups {
             .collect()
     }
 
-    fn counter_change(&self, key: u64, before: BootTime, now: BootTime) -> Option<CounterChange> {
+    fn counter_change(&self, key: u64, at: BootTime, now: BootTime) -> Option<CounterChange> {
         let watched = self.known.get(&key)?;
-        let around = self.recorder.rows(CgroupKey(key), before, now, 16);
+        let around = self.recorder.rows(CgroupKey(key), BootTime(at.0.saturating_sub(REPORT_US)), now, 16);
+        let charges = [Series::Current, Series::Peak].into_iter().flat_map(|series| around.series(series));
         let latest = watched.latest.and_then(|sample| sample.get(Series::Current));
         Some(CounterChange {
             cgroup: watched.path.clone(),
-            before: watched.counters_before(before),
+            before: watched.counters_before(at, REPORT_US),
             after: watched.counters_now(),
-            usage_bytes: around.series(Series::Current).map(|(_, bytes)| bytes).chain(latest).max().map(Bytes),
+            usage_bytes: charges.map(|(_, bytes)| bytes).chain(latest).max().map(Bytes),
             limits: watched.limits,
             removed: watched.gone_at.is_some(),
         })

@@ -41,6 +41,8 @@ struct Account {
     told: u64,
     /// Since when more are counted than told.
     waiting_since: Option<BootTime>,
+    /// Since when more are told than counted.
+    surplus_since: Option<BootTime>,
 }
 
 /// Kills that the log did not tell of.
@@ -70,10 +72,12 @@ impl Kills {
     }
 
     /// The log told of `victims` in the cgroup.
-    pub(super) fn count_told(&mut self, key: u64, victims: u64) {
+    pub(super) fn count_told(&mut self, key: u64, victims: u64, now: BootTime) {
         let account = self.accounts.entry(key).or_default();
         account.told = account.told.saturating_add(victims);
-        account.settle_if_even();
+        // The log is telling: what it has not come to yet may follow.
+        account.waiting_since = account.waiting_since.map(|_| now);
+        account.settle(now);
     }
 
     /// The log told of `victims` of which the cgroup is not known.
@@ -86,18 +90,27 @@ impl Kills {
         let account = self.accounts.entry(key).or_default();
         account.counted = account.counted.saturating_add(kills);
         account.waiting_since.get_or_insert(now);
-        account.settle_if_even();
+        account.settle(now);
     }
 
-    /// The cgroup with a kill that was counted and not told yet, where there is exactly one.
-    pub(super) fn only_one_waiting(&self) -> Option<u64> {
-        let mut waiting = self.accounts.iter().filter(|(_, account)| account.counted > account.told);
+    /// The cgroup with a kill that was counted since then and not told yet, where there is exactly one.
+    pub(super) fn only_one_waiting(&self, since: BootTime) -> Option<u64> {
+        let is_recent = |account: &Account| account.waiting_since.is_some_and(|counted| counted >= since);
+        let mut waiting =
+            self.accounts.iter().filter(|(_, account)| account.counted > account.told && is_recent(account));
         waiting.next().map(|(key, _)| *key).filter(|_| waiting.next().is_none())
     }
 
-    /// Kills that were counted and not told in time. They count as told from now on.
+    /// Kills that were counted and not told in time. They count as told from now on. `now`: when the log had nothing more to
+    /// tell; what was printed since may still tell of them.
     pub(super) fn untold(&mut self, now: BootTime) -> Vec<Untold> {
         let is_late = |since: BootTime| now.0.saturating_sub(since.0) >= PATIENCE_US;
+        for account in self.accounts.values_mut() {
+            // Killed before its cgroup was read for the first time: the counter will not rise for it any more.
+            if account.surplus_since.take_if(|since| is_late(*since)).is_some() {
+                account.told = account.told.min(account.counted);
+            }
+        }
         let unplaced = &mut self.unplaced;
         unplaced.retain(|(told, _)| now.0.saturating_sub(told.0) < 2 * PATIENCE_US);
         let late = self.accounts.iter_mut().filter_map(|(key, account)| {
@@ -114,6 +127,11 @@ impl Kills {
         let mut late: Vec<Untold> = late.collect();
         late.sort_unstable_by_key(|untold| (untold.at, untold.key));
         late
+    }
+
+    /// Forgets the accounts of cgroups that are forgotten.
+    pub(super) fn tidy(&mut self, is_known: impl Fn(u64) -> bool) {
+        self.accounts.retain(|key, _| is_known(*key));
     }
 
     /// Cases that are to be looked at again now.
@@ -141,6 +159,7 @@ impl Kills {
         }
         let found = self.open.iter_mut().rev().find(|open| {
             at.0.saturating_sub(open.at.0) <= GROUP_US
+                && late.report.victim_cgroup.is_some()
                 && (late.report.group_kill == Some(true) || open.event.report.group_kill == Some(true))
                 && is_same_cgroup(&open.event, late)
         });
@@ -155,10 +174,11 @@ impl Kills {
 }
 
 impl Account {
-    fn settle_if_even(&mut self) {
+    fn settle(&mut self, now: BootTime) {
         if self.told >= self.counted {
             self.waiting_since = None;
         }
+        self.surplus_since = (self.told > self.counted).then(|| self.surplus_since.unwrap_or(now));
     }
 }
 
@@ -181,7 +201,7 @@ mod tests {
         let mut kills = Kills::default();
         kills.count(7, 1, BootTime(100));
         assert_eq!(kills.untold(BootTime(200)), []);
-        kills.count_told(7, 1);
+        kills.count_told(7, 1, BootTime(110));
         assert_eq!(kills.due(), None);
         assert_eq!(kills.untold(BootTime(PATIENCE_US * 2)), []);
 
@@ -189,7 +209,7 @@ mod tests {
         kills.count_unplaced(1, BootTime(200));
         assert_eq!(kills.untold(BootTime(100 + PATIENCE_US)), [Untold { key: 9, count: 1, at: BootTime(100) }]);
 
-        kills.count_told(8, 1);
+        kills.count_told(8, 1, BootTime(900));
         kills.count(8, 3, BootTime(1_000));
         assert_eq!(kills.due(), Some(BootTime(1_000 + PATIENCE_US)));
         let late = BootTime(1_000 + PATIENCE_US);

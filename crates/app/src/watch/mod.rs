@@ -65,6 +65,8 @@ use wake::Waker;
 const LONGEST_WAIT_US: u64 = 250_000;
 /// Where this is set, what was recorded is counted at the end: for the benchmark.
 const STATISTICS: &str = "OOMSCOPE_STATS";
+/// A counter that rose longer ago than this belongs to another kill than the one whose line is being read.
+const WAITING_US: u64 = 500_000;
 /// What is old is forgotten this often.
 const TIDY_US: u64 = 10_000_000;
 
@@ -151,6 +153,8 @@ pub(crate) struct Watcher<'a> {
     /// How many kills were told.
     pub(crate) told: u64,
     tidied: BootTime,
+    /// When the log had nothing more to tell.
+    log_read: BootTime,
     /// What this watcher cannot see; part of every case.
     gaps: Vec<Gap>,
 }
@@ -215,6 +219,7 @@ impl<'a> Watcher<'a> {
             _reader: reader,
             told: 0,
             tidied: since_boot(),
+            log_read: since_boot(),
             gaps,
         };
         watcher.catch_up()?;
@@ -256,8 +261,8 @@ impl<'a> Watcher<'a> {
     /// Waits for the next thing to happen, and deals with all that has.
     pub(crate) fn turn(&mut self) -> anyhow::Result<()> {
         self.wait()?;
-        let now = since_boot();
         self.read_log();
+        let now = since_boot();
         let mut told = Vec::new();
         self.hear_reader(&mut told);
         self.cgroups.discover(now, &mut told)?;
@@ -266,7 +271,7 @@ impl<'a> Watcher<'a> {
         for open in self.kills.settled(now) {
             self.tell_again(open, now);
         }
-        for untold in self.kills.untold(now) {
+        for untold in self.kills.untold(self.log_read) {
             self.tell_uncounted(untold, now);
         }
         for (key, event) in self.notices.take(now, &self.cgroups.known) {
@@ -283,7 +288,11 @@ impl<'a> Watcher<'a> {
         }
         if now.0.saturating_sub(self.tidied.0) >= TIDY_US {
             self.tidied = now;
-            self.cgroups.tidy(now);
+            let mut told = Vec::new();
+            self.cgroups.tidy(now, &mut told);
+            self.hear(told, now);
+            let known = &self.cgroups.known;
+            self.kills.tidy(|key| known.contains_key(&key));
         }
         Ok(())
     }
@@ -310,9 +319,11 @@ impl<'a> Watcher<'a> {
 
     /// Without the log watching goes on from the counters.
     fn read_log(&mut self) {
+        self.log_read = since_boot();
         let Some(log) = &mut self.log else { return };
         let mut news = News::default();
         let read = log.read(true, &mut news);
+        self.log_read = since_boot();
         match &read {
             Ok(()) => log.settle(since_boot(), &mut news),
             Err(_) => log.finish(&mut news),
@@ -346,8 +357,11 @@ impl<'a> Watcher<'a> {
                     }
                     self.cgroups.processes.live_in(key, &pids, at);
                     // The kernel wakes for every event; only the counters say which it was.
-                    if kind != AlarmKind::Events || self.cgroups.is_worth_a_look(key, at) {
+                    // Cache that is dropped is such an event too.
+                    if kind != AlarmKind::Events {
                         self.cgroups.alarm(key, since_boot(), told);
+                    } else if self.cgroups.is_worth_a_look(key, at) {
+                        self.cgroups.sample(key, since_boot(), told);
                     }
                 }
             }
@@ -376,8 +390,6 @@ impl<'a> Watcher<'a> {
                 }
             }
         }
-        self.gaps.extend(self.cgroups.take_gaps());
-        self.gaps.dedup();
     }
 
     /// A kill that happened before watching began.
@@ -429,7 +441,8 @@ impl<'a> Watcher<'a> {
         let mut told = Vec::new();
         self.cgroups.sample_hot(now, &mut told);
         self.hear(told, now);
-        let home = self.kills.only_one_waiting().and_then(|key| self.cgroups.known.get(&key));
+        let since = BootTime(now.0.saturating_sub(WAITING_US));
+        let home = self.kills.only_one_waiting(since).and_then(|key| self.cgroups.known.get(&key));
         event.report.victim_cgroup = home.map(|watched| watched.path.clone());
     }
 
@@ -445,7 +458,8 @@ impl<'a> Watcher<'a> {
     fn count_told(&mut self, event: &LogEvent, at: BootTime, now: BootTime) {
         let report = &event.report;
         let first = report.victim_cgroup.as_ref();
-        let mut kills: Vec<_> = report.victims.iter().map(|victim| victim.cgroup.as_ref().or(first)).collect();
+        let killed = report.victims.iter().filter(|victim| !victim.only_chosen);
+        let mut kills: Vec<_> = killed.map(|victim| victim.cgroup.as_ref().or(first)).collect();
         if report.group_kill == Some(true) {
             // The kernel kills the chosen one, and then all of the group, it included.
             kills.extend(first.map(Some));
@@ -454,7 +468,7 @@ impl<'a> Watcher<'a> {
         for path in kills {
             match path.and_then(|path| self.cgroups.of_path(path.as_bytes(), at)) {
                 Some(key) => {
-                    self.kills.count_told(key, 1);
+                    self.kills.count_told(key, 1, now);
                     self.notices.killed(key);
                 }
                 None => self.kills.count_unplaced(1, now),
@@ -473,7 +487,14 @@ impl<'a> Watcher<'a> {
         let mut incident = Incident::from_log(event, None);
         let sealed = self.on_logs_clock(sealed);
         incident.add_live(sealed.timeline, sealed.counters);
+        incident.gaps.extend(sealed.gaps);
         incident.gaps.extend(self.gaps.iter().cloned());
+        let mut said = Vec::new();
+        incident.gaps.retain(|gap| {
+            let is_new = !said.contains(gap);
+            said.extend(is_new.then(|| gap.clone()));
+            is_new
+        });
         incident
     }
 
@@ -485,6 +506,9 @@ impl<'a> Watcher<'a> {
             paths.into_iter().flatten().filter_map(|path| self.cgroups.of_path(path.as_bytes(), at)).collect();
         keys.dedup();
         for key in keys {
+            if let Some(watched) = self.cgroups.known.get_mut(&key) {
+                watched.want_events();
+            }
             self.cgroups.sample(key, now, &mut told);
         }
         self.hear(told, now);

@@ -42,7 +42,7 @@ impl Node {
             source,
             due: BootTime(0),
             ahead_since: None,
-            zero: BootAnchor::now().map(|anchor| anchor.zero),
+            zero: None,
         }
     }
 
@@ -99,8 +99,11 @@ impl Node {
         Some(Event::KillsUntold { count })
     }
 
+    /// While the machine sleeps only the wall clock goes on; that is no step.
     fn clock_step(&mut self) -> Option<Event> {
-        let zero = BootAnchor::now()?.zero;
+        let anchor = BootAnchor::now()?;
+        let slept = SignedDuration::from_micros(i64::try_from(anchor.slept_us).ok()?);
+        let zero = anchor.zero.checked_sub(slept).ok()?;
         let step = zero.duration_since(self.zero.replace(zero)?);
         (step.abs() >= STEP).then(|| Event::ClockStepped { by_ms: i64::try_from(step.as_millis()).unwrap_or(0) })
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use oomscope_core::evidence::{Counters, Limits};
+use oomscope_core::evidence::{Counters, Gap, Limits};
 use oomscope_core::recorder::{Heat, Sample, Series};
 use oomscope_core::text::Untrusted;
 use oomscope_core::time::BootTime;
@@ -40,6 +40,8 @@ pub(super) struct Watched {
     /// `None` once it was removed; what was read before stays known for a while.
     files: Option<CgroupFiles>,
     pub(super) gone_at: Option<BootTime>,
+    /// What cannot be known of it.
+    pub(super) gaps: Vec<Gap>,
     pub(super) heat: Heat,
     pub(super) limits: Limits,
     /// The smallest limit on its path, its own included.
@@ -66,12 +68,14 @@ pub(super) struct Watched {
 impl Watched {
     /// Begins with a first reading of the limits and the counters.
     pub(super) fn new(mut files: CgroupFiles, heat: Heat, now: BootTime) -> Self {
+        let files_gaps = files.gaps();
         let mut watched = Self {
             path: files.kernel_path().as_os_str().as_bytes().into(),
             limits: files.limits().unwrap_or_default(),
             lifetime_peak: files.lifetime_peak(),
             files: Some(files),
             gone_at: None,
+            gaps: files_gaps,
             heat,
             effective: Limit::Unlimited,
             due: now,
@@ -107,6 +111,11 @@ impl Watched {
         let known = self.latest.map_or(sample, |before| with_events_of(sample, &before));
         self.latest = Some(known);
         Ok(sample)
+    }
+
+    /// The next reading is to have the counters.
+    pub(super) const fn want_events(&mut self) {
+        self.events_read = BootTime(0);
     }
 
     /// The dear file now and then; the counters always while it is cool, and often enough to date a kill while it is hot.
@@ -167,6 +176,14 @@ impl Watched {
         self.files.as_ref()
     }
 
+    /// It could not be read this time.
+    pub(super) fn note_failure(&mut self, error: &Error) {
+        let wanted = "some readings of the cgroup";
+        if !self.gaps.iter().any(|gap| gap.wanted == wanted) {
+            self.gaps.push(Gap::new(wanted, error.to_string()));
+        }
+    }
+
     /// It was removed.
     pub(super) fn close(&mut self, now: BootTime) {
         self.files = None;
@@ -220,10 +237,12 @@ impl Watched {
         self.readings.push_back((now, counters));
     }
 
-    /// What the counters said last before `at`; the oldest that is known where all are later.
-    pub(super) fn counters_before(&self, at: BootTime) -> Option<Counters> {
-        let before = self.readings.iter().rev().find(|(read, _)| *read < at);
-        before.or_else(|| self.readings.front()).map(|(_, counters)| *counters)
+    /// What the counters said last before a report of a kill began, whose line was printed `at`: at least `report_us` before.
+    /// `None` where all readings are from after the kill.
+    pub(super) fn counters_before(&self, at: BootTime, report_us: u64) -> Option<Counters> {
+        let begun = BootTime(at.0.saturating_sub(report_us));
+        let before = self.readings.iter().rev().find(|(read, _)| *read < begun);
+        before.or_else(|| self.readings.front().filter(|(read, _)| *read < at)).map(|(_, counters)| *counters)
     }
 
     /// What the counters said last.

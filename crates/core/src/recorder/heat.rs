@@ -60,8 +60,10 @@ pub struct Heat {
     reclaimable: u64,
     /// Where the trend is measured from.
     trend: Option<(BootTime, u64)>,
-    /// Limit hits and kills seen.
+    /// Limit hits seen.
     hits: Option<u64>,
+    /// Kills seen.
+    kills: Option<u64>,
     /// Since when it is near its limit.
     near_since: Option<BootTime>,
 }
@@ -70,13 +72,25 @@ impl Heat {
     /// Cool.
     #[must_use]
     pub const fn new(pace: Pace) -> Self {
-        Self { pace, level: Level::Cool, until: BootTime(0), reclaimable: 0, trend: None, hits: None, near_since: None }
+        Self {
+            pace,
+            level: Level::Cool,
+            until: BootTime(0),
+            reclaimable: 0,
+            trend: None,
+            hits: None,
+            kills: None,
+            near_since: None,
+        }
     }
 
     /// Takes a reading, and answers after how many microseconds to read again. `limit`: the smallest on the path.
     pub fn observe(&mut self, sample: &Sample, limit: Limit) -> u64 {
         let now = sample.at;
-        let reason = self.near(sample, limit).max(self.growth(sample, limit)).max(self.met_limit(sample));
+        let might = self.near(sample, limit).max(self.growth(sample, limit)).max(self.met_limit(sample));
+        // Whoever has lived at the edge for long may go on to; a kill is news all the same.
+        let might = if self.is_used_to_it(now) { might.min(Level::Warm) } else { might };
+        let reason = might.max(self.killed(sample));
         if reason >= self.level && reason > Level::Cool {
             self.level = reason;
             self.until = BootTime(now.0.saturating_add(LINGER_US));
@@ -90,11 +104,14 @@ impl Heat {
 
     /// Something else says that it is hot: an alarm of the kernel's.
     pub fn alarm(&mut self, now: BootTime) {
-        // One that is used to living at its limit is called for every dropped page of cache.
-        if self.near_since.is_none_or(|since| now.0.saturating_sub(since.0) < USED_TO_IT_US) {
+        if !self.is_used_to_it(now) {
             self.level = Level::Hot;
             self.until = BootTime(now.0.saturating_add(LINGER_US));
         }
+    }
+
+    fn is_used_to_it(&self, now: BootTime) -> bool {
+        self.near_since.is_some_and(|since| now.0.saturating_sub(since.0) >= USED_TO_IT_US)
     }
 
     /// It is read more often than the base interval.
@@ -126,8 +143,8 @@ impl Heat {
         if self.near_since.is_none() && !above(NEAR) {
             return Level::Cool;
         }
-        let since = *self.near_since.get_or_insert(sample.at);
-        if sample.at.0.saturating_sub(since.0) < USED_TO_IT_US { Level::Hot } else { Level::Warm }
+        self.near_since.get_or_insert(sample.at);
+        Level::Hot
     }
 
     /// At the present rate the limit is reached soon. Page cache counts as long as it is not known to be cache.
@@ -157,20 +174,28 @@ impl Heat {
         }
     }
 
-    /// A charge met the limit or somebody was killed since the reading before.
+    /// A charge met the limit since the reading before, and little is left that could be dropped.
     fn met_limit(&mut self, sample: &Sample) -> Level {
-        let kills = sample.get(Series::OomKill).into_iter().chain(sample.get(Series::Oom));
-        let hits = sample.get(Series::Max).into_iter().chain(sample.get(Series::High));
-        let (kills, hits): (u64, u64) = (kills.sum(), hits.sum());
-        let now = hits.saturating_add(kills.saturating_mul(1 << 32));
-        let Some(before) = self.hits.replace(now) else { return Level::Cool };
-        match now.checked_sub(before) {
-            Some(rise) if rise >= 1 << 32 => Level::Hot,
-            // Met by cache that could be dropped: only a reason where little of it is left.
-            Some(rise) if rise > 0 && self.near_since.is_some() => Level::Hot,
-            _ => Level::Cool,
-        }
+        let has_risen = rise(&mut self.hits, sum(sample, [Series::Max, Series::High]));
+        if has_risen && self.near_since.is_some() { Level::Hot } else { Level::Cool }
     }
+
+    /// Somebody was killed, or was to be.
+    fn killed(&mut self, sample: &Sample) -> Level {
+        let has_risen = rise(&mut self.kills, sum(sample, [Series::OomKill, Series::Oom]));
+        if has_risen { Level::Hot } else { Level::Cool }
+    }
+}
+
+/// `None` where neither was read.
+fn sum(sample: &Sample, series: [Series; 2]) -> Option<u64> {
+    series.into_iter().filter_map(|series| sample.get(series)).reduce(u64::saturating_add)
+}
+
+/// Takes the newest value, where there is one, and answers whether it is above the one before.
+fn rise(known: &mut Option<u64>, now: Option<u64>) -> bool {
+    let Some(now) = now else { return false };
+    known.replace(now).is_some_and(|before| now > before)
 }
 
 /// Cache and slab that the kernel can drop.

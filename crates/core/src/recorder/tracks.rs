@@ -70,8 +70,7 @@ impl Tracks {
     }
 
     fn of(&mut self, process: &Process, at: BootTime) -> &mut Track {
-        let is_it =
-            |t: &Track| t.pid == process.pid && t.started_ticks == process.started_ticks && t.comm == process.comm;
+        let is_it = |track: &Track| track.pid == process.pid && track.started_ticks == process.started_ticks;
         let index = self.0.iter().position(is_it).unwrap_or_else(|| {
             if self.0.len() == KNOWN {
                 let longest_unseen = self.0.iter().enumerate().min_by_key(|(_, track)| track.seen);
@@ -82,13 +81,15 @@ impl Tracks {
                 pid: process.pid,
                 started_ticks: process.started_ticks,
                 comm: process.comm.clone(),
-                cmdline: process.cmdline.as_ref().map(shortened),
+                cmdline: None,
                 points: Vec::new(),
                 seen: at,
             });
             self.0.len() - 1
         });
-        &mut self.0[index]
+        let track = &mut self.0[index];
+        track.identify(process);
+        track
     }
 
     /// Bytes in memory.
@@ -146,6 +147,20 @@ fn held(point: &ProcessPoint) -> u64 {
 
 fn shortened(line: &Untrusted) -> Untrusted {
     line.as_bytes().get(..CMDLINE).unwrap_or(line.as_bytes()).into()
+}
+
+impl Track {
+    /// A process may have become another program: it is told by what it is now. Arguments that were not read this time are what
+    /// they were, unless they were another program's.
+    fn identify(&mut self, process: &Process) {
+        let cmdline = process.cmdline.as_ref().map(shortened);
+        if self.comm != process.comm {
+            self.comm = process.comm.clone();
+            self.cmdline = cmdline;
+        } else if cmdline.is_some() {
+            self.cmdline = cmdline;
+        }
+    }
 }
 
 impl Point {
@@ -212,5 +227,31 @@ mod tests {
             assert!(tracks.memory() <= 8192, "{}", tracks.memory());
         }
         assert!(!tracks.records(BootTime(0), BootTime(u64::MAX)).is_empty());
+    }
+
+    /// A process that becomes another program stays one process, and is told by its newest name and arguments; another that is
+    /// given its pid is another.
+    #[test]
+    fn a_process_that_becomes_another_program() {
+        let mut tracks = Tracks::default();
+        let mut look = |second: u64, started: u64, comm: &str, cmdline: Option<&str>| {
+            let process = Process {
+                started_ticks: Some(started),
+                comm: comm.into(),
+                cmdline: cmdline.map(Untrusted::from),
+                ..process(1, second)
+            };
+            tracks.push(BootTime(second * 1_000_000), &[process], 1 << 20, 900_000_000);
+            let told = |record: ProcessRecord| {
+                (record.comm.to_string(), record.cmdline.map(|line| line.to_string()), record.points.len())
+            };
+            tracks.records(BootTime(0), BootTime(u64::MAX)).into_iter().map(told).collect::<Vec<_>>()
+        };
+        let told = |comm: &str, cmdline: Option<&str>, points| (comm.to_owned(), cmdline.map(str::to_owned), points);
+        assert_eq!(look(1, 5, "runc", Some("runc init")), [told("runc", Some("runc init"), 1)]);
+        assert_eq!(look(2, 5, "java", None), [told("java", None, 2)]);
+        assert_eq!(look(3, 5, "java", Some("java -jar app")), [told("java", Some("java -jar app"), 3)]);
+        assert_eq!(look(4, 5, "java", None), [told("java", Some("java -jar app"), 4)]);
+        assert_eq!(look(5, 9, "java", None), [told("java", None, 1), told("java", Some("java -jar app"), 4)]);
     }
 }

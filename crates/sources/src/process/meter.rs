@@ -24,6 +24,16 @@ pub struct Meter {
     status: OwnedFd,
 }
 
+/// What one look at a process tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What it holds.
+    pub point: ProcessPoint,
+    /// What it calls itself, as `status` writes it: with a line break and a backslash escaped. Another name than before: it has
+    /// become another program, or its main thread was given a name.
+    pub name: Vec<u8>,
+}
+
 impl Proc {
     /// Starts to follow a process.
     ///
@@ -59,22 +69,34 @@ impl Meter {
     /// # Errors
     /// [`Error::Gone`] once it has ended, and already when it has given up its memory on the way there.
     pub fn point(&self, at: BootTime) -> Result<ProcessPoint, Error> {
+        self.reading(at).map(|reading| reading.point)
+    }
+
+    /// What it holds now, and what it calls itself; `at` is the reader's clock.
+    ///
+    /// # Errors
+    /// As [`Meter::point`].
+    pub fn reading(&self, at: BootTime) -> Result<Reading, Error> {
         // The sizes stand in the first KiB, unless the user is in very many groups.
         let mut buffer = [0; 8192];
         let read = rustix::io::pread(&self.status, &mut buffer, 0)
             .map_err(|e| Error::new(self.pid, self.path.clone(), e.into()))?;
-        let status = Status::parse(buffer.get(..read).unwrap_or_default());
+        let bytes = buffer.get(..read).unwrap_or_default();
+        let status = Status::parse(bytes);
         let (Some(anon_bytes), Some(file_bytes)) = (status.rss_anon, status.rss_file) else {
             return Err(self.without_sizes(&status));
         };
         let or_none = |bytes: Option<Bytes>| bytes.unwrap_or_default();
-        Ok(ProcessPoint {
+        let point = ProcessPoint {
             at_us: at,
             anon_bytes,
             file_bytes,
             shmem_bytes: or_none(status.rss_shmem),
             swap_bytes: or_none(status.swap),
-        })
+        };
+        let first_line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+        let name = first_line.strip_prefix(b"Name:\t").unwrap_or_default().to_vec();
+        Ok(Reading { point, name })
     }
 
     fn without_sizes(&self, status: &Status) -> Error {

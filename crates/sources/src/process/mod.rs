@@ -24,7 +24,7 @@ use crate::host_root::HostRoot;
 use folder::Folder;
 
 pub use handles::Handles;
-pub use meter::Meter;
+pub use meter::{Meter, Reading};
 pub use priority::real_time;
 pub use snapshot::{Depth, Taken};
 
@@ -95,7 +95,25 @@ impl Proc {
     /// # Errors
     /// Where neither its `status` nor its `stat` can be read.
     pub fn read(&self, pid: u32) -> Result<Process, Error> {
+        let folder = Folder::open(&self.folder, pid)?;
+        let process = cheap_files(&folder, pid)?;
+        Ok(Process { cmdline: cmdline(&folder), ..process })
+    }
+
+    /// Those that can be read at once, whatever the process is doing: without its arguments, which are in its own memory, and are
+    /// not had while its memory map is locked (`mmap_lock`, by a thread that waits for reclaim).
+    ///
+    /// # Errors
+    /// As [`Proc::read`].
+    pub fn read_without_arguments(&self, pid: u32) -> Result<Process, Error> {
         cheap_files(&Folder::open(&self.folder, pid)?, pid)
+    }
+
+    /// When the process that has this pid now was started, in clock ticks since boot; `None` where there is none.
+    #[must_use]
+    pub fn started_ticks(&self, pid: u32) -> Option<u64> {
+        let file = Folder::open(&self.folder, pid).ok()?.read("stat", MAX_STATUS)?;
+        Stat::parse(&file)?.started_ticks
     }
 
     /// The path of its memory cgroup as this process's cgroup namespace sees it; `None` where the process is gone.
@@ -123,6 +141,7 @@ impl Proc {
     }
 }
 
+/// All but the arguments.
 fn cheap_files(folder: &Folder, pid: u32) -> Result<Process, Error> {
     let status = folder.try_read("status", MAX_STATUS);
     let stat = folder.read("stat", MAX_STATUS);
@@ -143,7 +162,7 @@ fn cheap_files(folder: &Folder, pid: u32) -> Result<Process, Error> {
         started_ticks: stat.and_then(|stat| stat.started_ticks),
         ppid: status.ppid.or(stat.and_then(|stat| stat.ppid)),
         comm: comm.or(stat.map(|stat| stat.comm.as_ref())).unwrap_or_default().into(),
-        cmdline: folder.read("cmdline", MAX_CMDLINE).map(|bytes| proc::cmdline(&bytes).as_slice().into()),
+        cmdline: None,
         uid: status.uid,
         anon_bytes: status.rss_anon,
         file_bytes: status.rss_file,
@@ -154,6 +173,10 @@ fn cheap_files(folder: &Folder, pid: u32) -> Result<Process, Error> {
         oom_score: number("oom_score"),
         oom_score_adj: number("oom_score_adj").and_then(|adj| adj.try_into().ok()),
     })
+}
+
+fn cmdline(folder: &Folder) -> Option<Untrusted> {
+    folder.read("cmdline", MAX_CMDLINE).map(|bytes| proc::cmdline(&bytes).as_slice().into())
 }
 
 #[cfg(test)]

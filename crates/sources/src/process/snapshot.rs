@@ -9,7 +9,7 @@ use oomscope_core::time::BootTime;
 use rustix::fs::OFlags;
 
 use super::folder::Folder;
-use super::{Proc, cheap_files, fds};
+use super::{Proc, cheap_files, cmdline, fds};
 
 /// A line of maps is a path of at most a page and some numbers.
 const MAX_LINE: u64 = 8192;
@@ -88,7 +88,7 @@ impl Taken {
 
     fn read_cheap_files(&mut self, folder: &Folder) {
         match cheap_files(folder, self.snapshot.process.pid) {
-            Ok(process) => self.snapshot.process = process,
+            Ok(process) => self.snapshot.process = Process { cmdline: cmdline(folder), ..process },
             Err(e) => self.lacks("status", e.to_string()),
         }
     }

@@ -84,11 +84,14 @@ fn disagreement(facts: &Facts<'_>, said: &CountedLimit) -> String {
     format!("{log}, but {counted}. {}. The verdict follows the log.", risen(facts))
 }
 
-/// Kills between the two readings that this report does not have.
+/// Kills between the two readings where no report says how many: those that have one are cases of their own.
 fn more_kills(facts: &Facts<'_>, found: Found) -> Found {
+    if !facts.incident.is_counted_only() {
+        return found;
+    }
     let told = facts.report.victims.iter().filter(|v| !v.only_chosen).count() as u64;
     let counted = counters::kills(&facts.incident.counters);
-    if counted <= told || facts.incident.is_counted_only() && told == 0 && counted <= 1 {
+    if counted <= told.max(1) {
         return found;
     }
     let named = match told {
