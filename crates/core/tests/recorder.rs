@@ -138,3 +138,43 @@ fn the_removed_are_forgotten() {
     recorder.forget(CgroupKey(2), BootTime(12_000_000));
     assert_eq!((recorder.latest(CgroupKey(1)), recorder.statistics().cgroups), (None, 1));
 }
+
+/// One that came back after it was removed is not given up when its removal is long ago, one that was removed again is.
+#[test]
+fn the_returned_are_kept() {
+    let mut recorder = Recorder::new(Budget { keep_us: 10_000_000, ..Budget::default() });
+    let sample = |second: u64| Sample::new(BootTime(second * 1_000_000)).with(Series::Current, 1 << 20);
+    for (key, second) in [(1, 0), (2, 0), (1, 5), (2, 5)] {
+        recorder.push(CgroupKey(key), &sample(second), false);
+        if (key, second) != (1, 5) {
+            recorder.forget(CgroupKey(key), BootTime(second * 1_000_000));
+        }
+    }
+    let is_known = |recorder: &Recorder| [1, 2].map(|key| recorder.latest(CgroupKey(key)).is_some());
+    recorder.forget(CgroupKey(9), BootTime(12_000_000));
+    assert_eq!(is_known(&recorder), [true, true]);
+    recorder.forget(CgroupKey(9), BootTime(16_000_000));
+    assert_eq!(is_known(&recorder), [true, false]);
+    let memory = recorder.memory();
+    recorder.forget(CgroupKey(1), BootTime(16_000_000));
+    recorder.forget(CgroupKey(9), BootTime(27_000_000));
+    assert_eq!((recorder.memory(), memory > 0), (0, true));
+}
+
+/// Growth is what the charge rose by since the time that is asked about, also while the last second is not written yet.
+#[test]
+fn growth_since() {
+    let mut recorder = Recorder::new(Budget::default());
+    let mut push = |ms: u64, mib: u64, fine: bool| {
+        let sample = Sample::new(BootTime(ms * 1000)).with(Series::Current, mib << 20);
+        recorder.push(CgroupKey(1), &sample, fine);
+        recorder.growth(CgroupKey(1), BootTime(0)) >> 20
+    };
+    assert_eq!(push(1_000, 50, false), 0);
+    assert_eq!(push(2_000, 20, false), 0);
+    assert_eq!(push(3_000, 30, false), 10);
+    assert_eq!(push(3_010, 10, true), 0);
+    assert_eq!(push(3_020, 90, true), 80);
+    assert_eq!(recorder.growth(CgroupKey(1), BootTime(4_000_000)), 0);
+    assert_eq!(recorder.growth(CgroupKey(2), BootTime(0)), 0);
+}

@@ -286,7 +286,7 @@ impl Cgroups {
         self.pids.truncate(PROCESSES);
         let processes = self.processes.look(key, &self.pids, arguments, now);
         self.recorder.push_processes(CgroupKey(key), now, &processes);
-        self.subject(key, |subject| subject.largest = processes.iter().map(|process| process.pid).collect());
+        self.subject(key, |subject| subject.looked_at(&processes));
     }
 
     /// Records what of the machine's memory is in use.

@@ -61,11 +61,13 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    /// Keeps one; one from a kill is not replaced by a lesser one that comes after it.
+    /// Keeps one; one from a kill is not replaced by a lesser one of the same process that comes after it.
     pub(super) fn add(&mut self, key: u64, snapshot: Snapshot) {
         let pid = snapshot.process.pid;
         let keep = self.latest.get(&pid).is_some_and(|(_, known)| {
-            known.occasion == Occasion::Kill && known.pss_bytes.is_some() && snapshot.pss_bytes.is_none()
+            let started = known.process.started_ticks.zip(snapshot.process.started_ticks);
+            let is_same = started.is_none_or(|(known, new)| known == new);
+            is_same && known.occasion == Occasion::Kill && known.pss_bytes.is_some() && snapshot.pss_bytes.is_none()
         });
         if keep {
             return;
@@ -106,7 +108,7 @@ impl Cgroups {
         // Of a rate-limited kill the log does not name the limit; the counters often do.
         let limit = limit.or_else(|| counted_limit(report, &counters).and_then(|path| self.of_path(path, at)));
         let from = BootTime(at.0.saturating_sub(WINDOW_US));
-        let domain = self.members(limit, &levels, from, now);
+        let domain = self.members(limit, &levels, from);
         let mut roles: Vec<(u64, Role)> = limit.into_iter().map(|key| (key, Role::Limit)).collect();
         roles.extend(
             levels
@@ -157,7 +159,7 @@ impl Cgroups {
     }
 
     /// Those below the limit (of a kill of the machine: all) that grew most, apart from the levels of the kill themselves.
-    fn members(&self, limit: Option<u64>, levels: &[u64], from: BootTime, to: BootTime) -> Vec<u64> {
+    fn members(&self, limit: Option<u64>, levels: &[u64], from: BootTime) -> Vec<u64> {
         let domain = limit.and_then(|key| self.known.get(&key)).map(|watched| watched.path.as_bytes());
         let is_below = |path: &[u8]| match domain {
             Some(domain) => path.strip_prefix(domain).is_some_and(|rest| rest.starts_with(b"/") || domain == b"/"),
@@ -165,18 +167,10 @@ impl Cgroups {
         };
         let candidates =
             self.known.iter().filter(|(key, watched)| !levels.contains(key) && is_below(watched.path.as_bytes()));
-        let mut grown: Vec<(u64, u64)> = candidates.map(|(key, _)| (self.growth(*key, from, to), *key)).collect();
+        let mut grown: Vec<(u64, u64)> =
+            candidates.map(|(key, _)| (self.recorder.growth(CgroupKey(*key), from), *key)).collect();
         grown.sort_unstable_by_key(|(growth, key)| (Reverse(*growth), *key));
         grown.into_iter().filter(|(growth, _)| *growth > 0).take(MEMBERS).map(|(_, key)| key).collect()
-    }
-
-    /// How far it rose above its lowest charge of the window.
-    fn growth(&self, key: u64, from: BootTime, to: BootTime) -> u64 {
-        // A coarse look is enough to choose by.
-        let rows = self.recorder.rows(CgroupKey(key), from, to, 16);
-        let charges = || rows.series(Series::Current).map(|(_, bytes)| bytes);
-        let (lowest, last) = (charges().min(), charges().next_back());
-        lowest.zip(last).map_or(0, |(lowest, last)| last.saturating_sub(lowest))
     }
 
     fn record(&self, key: u64, role: Role, from: BootTime, to: BootTime) -> Option<CgroupRecord> {
@@ -217,6 +211,9 @@ impl Cgroups {
             for mut record in self.recorder.processes(CgroupKey(*key), from, to) {
                 record.cgroup = Untrusted::clone(&watched.path);
                 record.snapshot = snapshots.of(record.pid, from).cloned();
+                // Under pressure only the reader's thread may wait for them.
+                let of_snapshot = || record.snapshot.as_ref()?.process.cmdline.clone();
+                record.cmdline = record.cmdline.take().or_else(of_snapshot);
                 if !records.iter().any(|known| known.pid == record.pid) {
                     records.push(record);
                 }
@@ -278,4 +275,30 @@ fn timeline(cgroups: Vec<CgroupRecord>, processes: Vec<ProcessRecord>) -> Option
     let first = cgroups.iter().filter_map(|cgroup| cgroup.rows.at_us.first()).min()?;
     let last = cgroups.iter().filter_map(|cgroup| cgroup.rows.at_us.last()).max()?;
     Some(Timeline { from_us: *first, to_us: *last, cgroups, processes })
+}
+
+#[cfg(test)]
+mod tests {
+    use oomscope_core::evidence::Process;
+
+    use super::*;
+
+    /// What was seen of a process at its kill outlives a lesser look at it, and not another process that has its pid.
+    #[test]
+    fn a_pid_is_used_again() {
+        let snapshot = |started_ticks, occasion, pss| {
+            let process = Process { pid: 5, started_ticks, ..Process::default() };
+            Snapshot { process, occasion, pss_bytes: pss, ..Snapshot::default() }
+        };
+        let mut snapshots = Snapshots::default();
+        let at_kill = snapshot(Some(1), Occasion::Kill, Some(Bytes(4096)));
+        snapshots.add(7, at_kill.clone());
+        snapshots.add(7, snapshot(Some(1), Occasion::NearLimit, None));
+        snapshots.add(7, snapshot(None, Occasion::Kill, None));
+        assert_eq!(snapshots.of(5, BootTime(0)), Some(&at_kill));
+        let another = snapshot(Some(2), Occasion::NearLimit, None);
+        snapshots.add(8, another.clone());
+        assert_eq!(snapshots.of(5, BootTime(0)), Some(&another));
+        assert_eq!(snapshots.in_cgroup(7, BootTime(0)).count(), 0);
+    }
 }

@@ -3,7 +3,11 @@
 //! Between the kernel's decision and the victim's end lie a few milliseconds, in which the machine is at its busiest. An
 //! ordinary thread often comes too late (33 to 47 of 50 kills seen in time, 48 to 50 with SCHED_FIFO). It does nothing but
 //! this, and is given nothing that could hold it up.
+//!
+//! Nothing else runs on its CPU meanwhile, so it has an [`Allowance`]: on cgroup v1 an OOM rings in every cgroup below the limit, and
+//! a thousand snapshots would hold up the very kill they are about.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
@@ -13,8 +17,9 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use oomscope_core::evidence::{Gap, Occasion, Snapshot};
+use oomscope_core::evidence::{Gap, Occasion, Process, Snapshot};
 use oomscope_core::time::BootTime;
+use oomscope_core::units::Bytes;
 use oomscope_sources::cgroup::{Alarm, AlarmKind, Alarms};
 use oomscope_sources::clock::since_boot;
 use oomscope_sources::process::{Depth, Proc, real_time};
@@ -27,6 +32,16 @@ const PROCESSES: usize = 4;
 const MAPPINGS: usize = 16;
 /// Dear snapshots of one cgroup are at least this far apart, except at a kill.
 const SNAPSHOT_EVERY_US: u64 = 10_000_000;
+/// Kills of one cgroup that come faster are one.
+const KILL_EVERY_US: u64 = 100_000;
+/// Dear snapshots of all cgroups within [`ALLOWANCE_EVERY_US`], and the time for them: none is begun after that.
+const SNAPSHOTS: usize = 8;
+const SNAPSHOTS_US: u64 = 5_000;
+const ALLOWANCE_EVERY_US: u64 = 20_000;
+/// Of processes with more resident memory no PSS is read: that takes about 1 ms for each 100 MiB.
+const PSS_UP_TO: Bytes = Bytes(2 << 30);
+/// Cgroups of which is remembered when they rang last; the quiet ones are forgotten where there are more.
+const REMEMBERED: usize = 4096;
 /// Of the list of a cgroup's processes.
 const PIDS_BYTES: u64 = 4096;
 /// Alarms of one cgroup that come faster are one.
@@ -61,6 +76,16 @@ pub(super) struct Subject {
     pub(super) folder: PathBuf,
     /// Its processes, largest first, when they were last looked at.
     pub(super) largest: Vec<u32>,
+    /// What they held then, together.
+    pub(super) held: Bytes,
+}
+
+impl Subject {
+    /// The loop has looked at its processes.
+    pub(super) fn looked_at(&mut self, largest_first: &[Process]) {
+        self.largest = largest_first.iter().map(|process| process.pid).collect();
+        self.held = Bytes(largest_first.iter().filter_map(Process::rss).fold(0, |sum, rss| rss.0.saturating_add(sum)));
+    }
 }
 
 /// Every subject, by key.
@@ -92,6 +117,9 @@ impl Reader {
             to,
             waker,
             last: HashMap::new(),
+            near_limit: Allowance::default(),
+            kills: Allowance::default(),
+            has_spared: false,
         };
         let thread = std::thread::Builder::new().name("reader".into()).spawn(move || work.run())?;
         Ok(Self { alarms, stopped, thread: Some(thread) })
@@ -108,10 +136,58 @@ impl Drop for Reader {
     }
 }
 
+/// When a cgroup was heard last.
 #[derive(Clone, Copy, Debug, Default)]
 struct Last {
     alarm: Option<BootTime>,
+    kill: Option<BootTime>,
     snapshot: Option<BootTime>,
+}
+
+impl Last {
+    /// False for one that comes too soon after the last.
+    fn is_worth_hearing(&mut self, is_kill: bool, at: BootTime) -> bool {
+        let (last, every) = if is_kill { (&mut self.kill, KILL_EVERY_US) } else { (&mut self.alarm, ALARM_EVERY_US) };
+        let is_worth_it = !is_within(*last, every, at);
+        if is_worth_it {
+            *last = Some(at);
+        }
+        is_worth_it
+    }
+
+    fn is_quiet(&self, at: BootTime) -> bool {
+        let all = [self.alarm, self.kill, self.snapshot];
+        all.into_iter().all(|then| !is_within(then, SNAPSHOT_EVERY_US, at))
+    }
+}
+
+fn is_within(then: Option<BootTime>, us: u64, now: BootTime) -> bool {
+    then.is_some_and(|then| now.0.saturating_sub(then.0) < us)
+}
+
+/// How much more it may look at before others must have their turn.
+#[derive(Clone, Copy, Debug, Default)]
+struct Allowance {
+    since: BootTime,
+    snapshots: usize,
+    spent_us: u64,
+}
+
+impl Allowance {
+    fn renew(&mut self, now: BootTime) {
+        if now.0.saturating_sub(self.since.0) >= ALLOWANCE_EVERY_US {
+            *self = Self { since: now, ..Self::default() };
+        }
+    }
+
+    const fn is_used_up(&self) -> bool {
+        self.snapshots >= SNAPSHOTS || self.spent_us >= SNAPSHOTS_US
+    }
+
+    const fn spend(&mut self, began: BootTime, ended: BootTime) {
+        self.snapshots += 1;
+        self.spent_us = self.spent_us.saturating_add(ended.0.saturating_sub(began.0));
+    }
 }
 
 struct Work {
@@ -122,6 +198,11 @@ struct Work {
     to: Sender<Seen>,
     waker: Waker,
     last: HashMap<u64, Last>,
+    near_limit: Allowance,
+    /// Of its own: a cgroup that grows fast meets its limit right after it was near.
+    kills: Allowance,
+    /// PSS was not read of some process, which was said.
+    has_spared: bool,
 }
 
 impl Work {
@@ -129,47 +210,101 @@ impl Work {
         if let Err(gap) = real_time(PRIORITY) {
             let _ = self.to.send(Seen::Gap(gap));
         }
-        while let Ok(alarms) = self.alarms.wait(None) {
-            if self.stopped.load(Ordering::Acquire) {
-                return;
-            }
-            for alarm in alarms {
-                if !self.hear(&alarm) {
-                    return;
+        loop {
+            let alarms = match self.alarms.wait(None) {
+                Ok(alarms) => alarms,
+                Err(error) => {
+                    let why = format!("waiting for them failed: {error}");
+                    let _ = self.to.send(Seen::Gap(Gap::new("the kernel's alarms from then on", why)));
+                    return self.waker.wake();
                 }
+            };
+            if self.stopped.load(Ordering::Acquire) || !self.hear_all(&alarms) {
+                return;
             }
             self.waker.wake();
         }
     }
 
+    /// Kills first, and the fullest cgroups: while the allowance lasts. False when nobody listens any more.
+    fn hear_all(&mut self, alarms: &[Alarm]) -> bool {
+        let now = since_boot();
+        self.near_limit.renew(now);
+        self.kills.renew(now);
+        let mut heard: Vec<(Alarm, Subject)> = {
+            let subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
+            alarms.iter().map(|alarm| (*alarm, subjects.get(&alarm.key).cloned().unwrap_or_default())).collect()
+        };
+        heard.sort_by_key(|(alarm, subject)| Reverse((alarm.kind == AlarmKind::Oom, subject.held)));
+        heard.iter().all(|(alarm, subject)| self.hear(*alarm, subject))
+    }
+
     /// False when nobody listens any more.
-    fn hear(&mut self, alarm: &Alarm) -> bool {
+    fn hear(&mut self, alarm: Alarm, subject: &Subject) -> bool {
         let at = since_boot();
         let is_kill = alarm.kind == AlarmKind::Oom;
+        if self.last.len() >= REMEMBERED {
+            self.last.retain(|_, last| !last.is_quiet(at));
+        }
         let last = self.last.entry(alarm.key).or_default();
-        let within = |then: Option<BootTime>, us| then.is_some_and(|then| at.0.saturating_sub(then.0) < us);
-        if !is_kill && within(last.alarm, ALARM_EVERY_US) {
+        if !last.is_worth_hearing(is_kill, at) {
             return true;
         }
-        last.alarm = Some(at);
-        let wants_snapshots = is_kill || !within(last.snapshot, SNAPSHOT_EVERY_US);
-        if wants_snapshots {
-            last.snapshot = Some(at);
-        }
-        let subject = self.subjects.lock().unwrap_or_else(PoisonError::into_inner).get(&alarm.key).cloned();
-        let subject = subject.unwrap_or_default();
+        let wants_snapshots = is_kill || !is_within(last.snapshot, SNAPSHOT_EVERY_US, at);
         let pids = pids_in(&subject.folder);
-        let occasion = if is_kill { Occasion::Kill } else { Occasion::NearLimit };
+        // One without processes of its own has none that were looked at either, or they have ended.
         let largest = if subject.largest.is_empty() { &pids } else { &subject.largest };
-        let looked_at = largest.iter().take(if wants_snapshots { PROCESSES } else { 0 });
-        let snapshots = looked_at.filter_map(|pid| self.snapshot(*pid, at, occasion)).collect();
+        let snapshots = match wants_snapshots && !pids.is_empty() {
+            true => self.snapshots(largest, at, if is_kill { Occasion::Kill } else { Occasion::NearLimit }),
+            false => Vec::new(),
+        };
+        if !snapshots.is_empty() {
+            self.last.entry(alarm.key).or_default().snapshot = Some(at);
+        }
         self.to.send(Seen::Alarm { key: alarm.key, kind: alarm.kind, at, pids, snapshots }).is_ok()
     }
 
+    /// Of the largest, while the allowance lasts.
+    fn snapshots(&mut self, largest: &[u32], at: BootTime, occasion: Occasion) -> Vec<Snapshot> {
+        let mut snapshots = Vec::new();
+        for pid in largest.iter().take(PROCESSES) {
+            if self.allowance(occasion).is_used_up() {
+                break;
+            }
+            let began = since_boot();
+            snapshots.extend(self.snapshot(*pid, at, occasion));
+            self.allowance(occasion).spend(began, since_boot());
+        }
+        snapshots
+    }
+
+    const fn allowance(&mut self, occasion: Occasion) -> &mut Allowance {
+        match occasion {
+            Occasion::Kill => &mut self.kills,
+            Occasion::NearLimit | Occasion::Request => &mut self.near_limit,
+        }
+    }
+
     /// `None` for a process that has ended, or has become nobody's.
-    fn snapshot(&self, pid: u32, at: BootTime, occasion: Occasion) -> Option<Snapshot> {
-        let snapshot = self.proc.snapshot(pid, at, occasion, Depth::Sums { mappings: MAPPINGS }).snapshot;
+    fn snapshot(&mut self, pid: u32, at: BootTime, occasion: Occasion) -> Option<Snapshot> {
+        let depth = match self.is_too_large(pid, at) {
+            true => Depth::Names { mappings: MAPPINGS },
+            false => Depth::Sums { mappings: MAPPINGS },
+        };
+        let snapshot = self.proc.snapshot(pid, at, occasion, depth).snapshot;
         (snapshot.process.started_ticks.is_some() || snapshot.mappings.is_some()).then_some(snapshot)
+    }
+
+    /// Its PSS would take too long; said once.
+    fn is_too_large(&mut self, pid: u32, at: BootTime) -> bool {
+        let Ok(point) = self.proc.point(pid, at) else { return false };
+        let resident = [point.anon_bytes, point.file_bytes, point.shmem_bytes];
+        let is_too_large = resident.into_iter().fold(0, |sum: u64, part| sum.saturating_add(part.0)) > PSS_UP_TO.0;
+        if is_too_large && !std::mem::replace(&mut self.has_spared, true) {
+            let wanted = format!("PSS of processes with more than {PSS_UP_TO} of resident memory");
+            let _ = self.to.send(Seen::Gap(Gap::new(wanted, "reading it would hold up a CPU for too long")));
+        }
+        is_too_large
     }
 }
 
@@ -182,4 +317,39 @@ fn pids_in(folder: &Path) -> Vec<u32> {
     let whole = if text.len() as u64 == PIDS_BYTES { text.rfind('\n').unwrap_or(0) } else { text.len() };
     let lines = text.get(..whole).unwrap_or_default().lines();
     if read.is_ok() { lines.filter_map(|pid| pid.parse().ok()).collect() } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However many cgroups ring at once, few processes are looked at and for a short time, and more only a while later.
+    #[test]
+    fn the_allowance_ends() {
+        let mut allowance = Allowance::default();
+        allowance.renew(BootTime(1_000_000));
+        for _ in 0..SNAPSHOTS {
+            assert!(!allowance.is_used_up());
+            allowance.spend(BootTime(0), BootTime(10));
+        }
+        assert!(allowance.is_used_up());
+        allowance.renew(BootTime(1_000_000 + ALLOWANCE_EVERY_US - 1));
+        assert!(allowance.is_used_up());
+        allowance.renew(BootTime(1_000_000 + ALLOWANCE_EVERY_US));
+        assert!(!allowance.is_used_up());
+        allowance.spend(BootTime(0), BootTime(SNAPSHOTS_US));
+        assert!(allowance.is_used_up());
+    }
+
+    /// A kill is heard however soon after another alarm, a second kill of the same cgroup only after a while.
+    #[test]
+    fn what_is_worth_hearing() {
+        let mut last = Last::default();
+        assert!(last.is_worth_hearing(false, BootTime(1_000)));
+        assert!(last.is_worth_hearing(true, BootTime(1_001)));
+        assert!(!last.is_worth_hearing(false, BootTime(1_002)));
+        assert!(!last.is_worth_hearing(true, BootTime(1_001 + KILL_EVERY_US - 1)));
+        assert!(last.is_worth_hearing(true, BootTime(1_001 + KILL_EVERY_US)));
+        assert!(!last.is_quiet(BootTime(SNAPSHOT_EVERY_US)) && last.is_quiet(BootTime(SNAPSHOT_EVERY_US * 2)));
+    }
 }

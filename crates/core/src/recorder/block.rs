@@ -38,6 +38,7 @@ pub(super) struct Block {
     values: u32,
     first_ms: u64,
     last_ms: u64,
+    lowest: Option<u64>,
 }
 
 impl Block {
@@ -76,6 +77,11 @@ impl Block {
         self.last_ms
     }
 
+    /// The lowest charge of its rows, in bytes; `None` where no row has one.
+    pub(super) const fn lowest(&self) -> Option<u64> {
+        self.lowest
+    }
+
     /// Adds a row. `state` is that of this block's last row; that of a new block is the default. A sample that is older than the last
     /// is put at the time of the last.
     pub(super) fn push(&mut self, sample: &Sample, state: &mut State) {
@@ -105,6 +111,7 @@ impl Block {
         if self.rows == 0 {
             self.first_ms = ms;
         }
+        self.lowest = self.lowest.into_iter().chain(sample.get(Series::Current)).min();
         (self.last_ms, state.ms, state.present) = (ms, ms, present);
         self.rows += 1;
         self.values += present.count_ones();

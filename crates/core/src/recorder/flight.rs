@@ -5,7 +5,7 @@
 //! hot; it holds the last seconds or minutes before a kill. Each has its own part of the cgroup's budget and gives up its
 //! oldest rows. Where all cgroups together need more than the whole budget, the oldest rows of all are given up, coarse before fine.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::ring::Ring;
 use super::thin::{highest, thin};
@@ -92,6 +92,8 @@ impl Record {
 pub struct Recorder {
     budget: Budget,
     records: HashMap<CgroupKey, Record>,
+    /// Those that were removed, oldest first; one that came back meanwhile has another time in its record, or none.
+    forgotten: VecDeque<(BootTime, CgroupKey)>,
     memory: usize,
 }
 
@@ -137,11 +139,29 @@ impl Recorder {
     pub fn forget(&mut self, key: CgroupKey, at: BootTime) {
         if let Some(record) = self.records.get_mut(&key) {
             record.forgotten_at = Some(at);
+            self.forgotten.push_back((at, key));
         }
-        let keep_us = self.budget.keep_us;
-        let is_old = |record: &Record| record.forgotten_at.is_some_and(|then| at.0.saturating_sub(then.0) > keep_us);
-        self.records.retain(|_, record| !is_old(record));
-        self.memory = self.records.values().map(|record| record.counted).sum();
+        while let Some((then, key)) = self.forgotten.front().copied()
+            && at.0.saturating_sub(then.0) > self.budget.keep_us
+        {
+            self.forgotten.pop_front();
+            let is_still = self.records.get(&key).is_some_and(|record| record.forgotten_at == Some(then));
+            if is_still && let Some(record) = self.records.remove(&key) {
+                self.memory -= record.counted;
+            }
+        }
+    }
+
+    /// How far its charge stands above the lowest since `from`, in bytes; 0 where nothing was read since. Cheap, and somewhat
+    /// more than that where the charge was lower shortly before `from`: enough to tell which cgroups grew most.
+    #[must_use]
+    pub fn growth(&self, key: CgroupKey, from: BootTime) -> u64 {
+        let Some(record) = self.records.get(&key) else { return 0 };
+        let latest = record.latest.filter(|latest| latest.at >= from);
+        let Some(now) = latest.and_then(|latest| latest.get(Series::Current)) else { return 0 };
+        let from_ms = from.0 / 1000;
+        let lowest = record.coarse.lowest(from_ms).into_iter().chain(record.fine.lowest(from_ms)).min();
+        lowest.map_or(0, |lowest| now.saturating_sub(lowest))
     }
 
     /// Its rows from `from` to `to`, at most `at_most`: the highest charges, the first and the last row are always there, and the
@@ -218,6 +238,7 @@ impl Recorder {
     /// Not even the empty records fit: those of removed cgroups go, then all but the one that is being written.
     fn drop_all_but(&mut self, key: CgroupKey) {
         self.records.retain(|_, record| record.forgotten_at.is_none());
+        self.forgotten.clear();
         self.memory = self.records.values().map(|record| record.counted).sum();
         if self.memory > self.budget.total_bytes {
             self.records.retain(|kept, _| *kept == key);

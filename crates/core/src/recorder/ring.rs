@@ -13,6 +13,8 @@ const BLOCK: usize = 1024;
 pub(super) struct Ring {
     blocks: VecDeque<Block>,
     state: State,
+    /// Bytes of all blocks: of each it is settled when it is made.
+    memory: usize,
 }
 
 impl Ring {
@@ -23,7 +25,9 @@ impl Ring {
             while !self.blocks.is_empty() && self.memory() + BLOCK + size_of::<Block>() > budget {
                 self.drop_oldest();
             }
-            self.blocks.push_back(Block::with_capacity(BLOCK));
+            let block = Block::with_capacity(BLOCK);
+            self.memory += block.memory();
+            self.blocks.push_back(block);
             self.state = State::default();
         }
         if let Some(block) = self.blocks.back_mut() {
@@ -32,8 +36,13 @@ impl Ring {
     }
 
     /// Bytes in memory, apart from this struct itself.
-    pub(super) fn memory(&self) -> usize {
-        self.blocks.iter().map(Block::memory).sum()
+    pub(super) const fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// The lowest charge since `ms`, with what else is in the block that reaches back beyond that.
+    pub(super) fn lowest(&self, ms: u64) -> Option<u64> {
+        self.blocks.iter().filter(|block| block.last_ms() >= ms).filter_map(Block::lowest).min()
     }
 
     /// Bytes and values written.
@@ -48,7 +57,9 @@ impl Ring {
 
     /// Gives up the oldest block.
     pub(super) fn drop_oldest(&mut self) {
-        self.blocks.pop_front();
+        if let Some(block) = self.blocks.pop_front() {
+            self.memory -= block.memory();
+        }
     }
 
     /// Gives up the blocks that end before `ms`.

@@ -53,6 +53,11 @@ fn a_process_of_this_machine() {
     assert_eq!(process.ppid, Some(std::process::id()));
     assert!(process.anon_bytes.is_some_and(|bytes| bytes.0 > 0) && process.pgtables_bytes.is_some());
     assert!(process.oom_score.is_some() && process.oom_score_adj.is_some() && process.started_ticks.is_some());
+    let without = this_machine().read_without_arguments(waiting.pid()).unwrap();
+    assert_eq!((without.comm, without.cmdline), (process.comm, None));
+    assert_eq!(this_machine().started_ticks(waiting.pid()), process.started_ticks);
+    let reading = this_machine().meter(waiting.pid()).unwrap().reading(BootTime(1)).unwrap();
+    assert_eq!((reading.name, reading.point.at_us), (b"cat".to_vec(), BootTime(1)));
     assert!(this_machine().pids().unwrap().contains(&waiting.pid()));
     assert_eq!(this_machine().is_kernel_thread(waiting.pid()), Some(false));
 }
@@ -68,6 +73,7 @@ fn gone() {
     waiting.end();
     assert!(matches!(meter.point(BootTime(8)), Err(Error::Gone { pid: gone }) if gone == pid));
     assert!(matches!(proc.read(pid), Err(Error::Gone { .. })));
+    assert_eq!(proc.started_ticks(pid), None);
     assert_eq!(proc.memory_cgroup(pid), None);
     let taken = proc.snapshot(pid, BootTime(9), Occasion::Kill, Depth::Full);
     assert_eq!((taken.snapshot.mappings, taken.snapshot.process.pid, taken.gaps.len()), (None, pid, 1));
