@@ -46,7 +46,9 @@ impl Sealed {
         let records = self.timeline.iter_mut().flat_map(|timeline| &mut timeline.cgroups);
         let recorded = records.filter(|record| record.cgroup == *path).map(|record| &mut record.limits);
         let counted = self.counters.iter_mut().filter(|change| change.cgroup == *path).map(|change| &mut change.limits);
-        for limits in recorded.chain(counted).filter(|limits| limits.max_bytes.is_none_or(|max| max == Limit::Unlimited)) {
+        for limits in
+            recorded.chain(counted).filter(|limits| limits.max_bytes.is_none_or(|max| max == Limit::Unlimited))
+        {
             limits.max_bytes = Some(Limit::from_printed(limit));
         }
     }

@@ -1,0 +1,50 @@
+//! What to watch, and how.
+
+use std::path::Path;
+use std::time::Duration;
+
+use oomscope_core::notice::Severity;
+use oomscope_core::recorder::{Budget, Pace};
+use oomscope_sources::cgroup::PeakReset;
+
+use crate::cli::Format;
+
+/// What to watch, and how.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// This cgroup and all below it; `None`: all of the machine.
+    pub(crate) cgroup: Option<String>,
+    /// Only this pod or container, by the beginning of its uid or id.
+    pub(crate) pod: Option<String>,
+    /// While nothing happens, and at the hottest.
+    pub(crate) pace: Pace,
+    /// Of the recorder.
+    pub(crate) budget: Budget,
+    /// Whether peaks may be reset where that is seen by others too (cgroup v1).
+    pub(crate) peaks: PeakReset,
+    /// Smaller notices are not printed.
+    pub(crate) min_severity: Severity,
+    /// How to print.
+    pub(crate) format: Format,
+    /// End after so many cases.
+    pub(crate) count: Option<u64>,
+    /// End after this time.
+    pub(crate) duration: Option<Duration>,
+}
+
+impl Config {
+    /// One cgroup, with everything else as it is by default.
+    pub(crate) fn of_cgroup(folder: &Path) -> Self {
+        Self {
+            cgroup: Some(folder.to_string_lossy().into_owned()),
+            pod: None,
+            pace: Pace::default(),
+            budget: Budget::default(),
+            peaks: PeakReset::AlsoGlobal,
+            min_severity: Severity::Warning,
+            format: Format::Text,
+            count: None,
+            duration: None,
+        }
+    }
+}
