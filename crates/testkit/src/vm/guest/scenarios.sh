@@ -195,7 +195,7 @@ scenario_mempolicy() {
 	make $C1
 	spawn bystander - 0 elsewhere anon=10000 ready
 	spawn bystander $C1 300 no-policy anon=9000 ready
-	spawn victim $C1 900 bound bind=1 anon=8000 ready go grow=256
+	spawn victim $C1 900 bound bind=1 anon=2000 ready go grow=256
 	expect victims=$LAST trigger=$LAST killer=memory_policy
 	kill_of $LAST
 }
@@ -438,7 +438,8 @@ scenario_watcher_killed() {
 		ready
 		go $when
 		died $LAST
-		sleep 0.3
+		# On a machine that is emulated, and so some fifty times slower, this stands for the 100 ms within which it is on disk.
+		sleep 1
 		case $when in
 			before) stop_watch KILL ;;
 			while) start_watch ;;
