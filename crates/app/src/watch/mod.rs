@@ -186,17 +186,18 @@ impl<'a> Watcher<'a> {
 
     /// The cgroups that are there, and what the log still holds of the time before.
     fn catch_up(&mut self) -> anyhow::Result<()> {
-        let now = since_boot();
+        let begun = since_boot();
         let mut told = Vec::new();
-        self.cgroups.discover(now, &mut told)?;
-        self.cgroups.turn(now, &mut told);
-        self.hear(told, now);
+        self.cgroups.discover(begun, &mut told)?;
+        self.cgroups.turn(begun, &mut told);
+        self.hear(told, begun);
         let mut news = News::default();
         if let Some(log) = &mut self.log {
             log.read_past(&mut news)?;
         }
         for event in news.events {
-            self.past(event);
+            // One that happened since is not of the past: the counters that were read first do not have it either.
+            if event.at.boot_us.is_some_and(|at| at >= begun) { self.killed(event) } else { self.past(event) }
         }
         self.greet();
         Ok(())

@@ -20,6 +20,11 @@ const WAITING_US: u64 = 500_000;
 impl Watcher<'_> {
     /// A kill that happened before watching began.
     pub(super) fn past(&mut self, mut event: LogEvent) {
+        // One that names no cgroup may be one of those that are watched: it is kept.
+        let names_one = event.report.limit_cgroup.is_some() || event.report.victim_cgroup.is_some();
+        if names_one && !self.is_wanted(&event) {
+            return;
+        }
         self.boot.complete(&mut event);
         let mut incident = Incident::from_log(event, None);
         incident.gaps.push(Gap::new("the minutes before the kill", "it happened before watching began"));
