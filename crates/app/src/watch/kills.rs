@@ -95,10 +95,13 @@ impl Kills {
 
     /// The cgroup with a kill that was counted since then and not told yet, where there is exactly one.
     pub(super) fn only_one_waiting(&self, since: BootTime) -> Option<u64> {
-        let is_recent = |account: &Account| account.waiting_since.is_some_and(|counted| counted >= since);
-        let mut waiting =
-            self.accounts.iter().filter(|(_, account)| account.counted > account.told && is_recent(account));
+        let mut waiting = self.accounts.iter().filter(|(_, account)| account.is_waiting(since));
         waiting.next().map(|(key, _)| *key).filter(|_| waiting.next().is_none())
+    }
+
+    /// True where a kill was counted in this cgroup since then and not told yet.
+    pub(super) fn is_waiting(&self, key: u64, since: BootTime) -> bool {
+        self.accounts.get(&key).is_some_and(|account| account.is_waiting(since))
     }
 
     /// Kills that were counted and not told in time. They count as told from now on. `now`: when the log had nothing more to
@@ -174,6 +177,10 @@ impl Kills {
 }
 
 impl Account {
+    fn is_waiting(&self, since: BootTime) -> bool {
+        self.counted > self.told && self.waiting_since.is_some_and(|counted| counted >= since)
+    }
+
     fn settle(&mut self, now: BootTime) {
         if self.told >= self.counted {
             self.waiting_since = None;

@@ -3,9 +3,10 @@
 //! A report becomes an incident at once, with all that is known of it by then; a second later again, where more is known. A kill
 //! that is counted and not reported becomes one too.
 
-use oomscope_core::evidence::{CounterChange, Gap, KernelReport};
+use oomscope_core::evidence::{CounterChange, Gap, KernelReport, Scope};
 use oomscope_core::formats::klog::LogEvent;
 use oomscope_core::incident::Incident;
+use oomscope_core::text::Untrusted;
 use oomscope_core::time::{BootTime, When};
 use oomscope_sources::clock::since_boot;
 
@@ -57,15 +58,10 @@ impl Watcher<'_> {
         event.at.boot_us.map_or(now, |stamp| clock.to_monotonic(stamp))
     }
 
-    /// A rate-limited kill line names no cgroup. Where its process lived was seen before, is still to be read, or is told by the one
-    /// counter that has just risen.
+    /// A rate-limited kill line names no cgroup. Where its process lived was seen before, or is still to be read; where no kill was
+    /// counted there and one was in a single other cgroup, it had moved on.
     fn find_homes(&mut self, event: &mut LogEvent, now: BootTime) {
-        for victim in &mut event.report.victims {
-            victim.cgroup = victim.cgroup.take().or_else(|| self.cgroups.home_of(victim.pid));
-        }
-        let report = &mut event.report;
-        let first = report.victims.first().and_then(|victim| victim.cgroup.clone());
-        report.victim_cgroup = report.victim_cgroup.take().or(first);
+        let report = &event.report;
         if report.victims.is_empty() || report.victim_cgroup.is_some() || report.limit_cgroup.is_some() {
             return;
         }
@@ -73,8 +69,24 @@ impl Watcher<'_> {
         self.cgroups.sample_hot(now, &mut told);
         self.hear(told, now);
         let since = BootTime(now.0.saturating_sub(WAITING_US));
-        let home = self.kills.only_one_waiting(since).and_then(|key| self.cgroups.known.get(&key));
-        event.report.victim_cgroup = home.map(|watched| watched.path.clone());
+        let counted = self.kills.only_one_waiting(since).and_then(|key| self.cgroups.known.get(&key));
+        let counted = counted.map(|watched| watched.path.clone());
+        let is_waiting = |path: &Untrusted| {
+            self.cgroups.of_path(path.as_bytes(), now).is_some_and(|key| self.kills.is_waiting(key, since))
+        };
+        // Whoever is killed for a cgroup's limit does not live in the root, where it may have been seen as it was started.
+        let of_a_cgroup = report.scope == Some(Scope::Memcg);
+        let seen = |pid| self.cgroups.home_of(pid).filter(|path| !(of_a_cgroup && path.as_bytes() == b"/"));
+        let home = |pid| match seen(pid) {
+            Some(seen) if is_waiting(&seen) => Some(seen),
+            seen => counted.clone().or(seen),
+        };
+        let homes: Vec<_> = report.victims.iter().map(|victim| home(victim.pid)).collect();
+        let report = &mut event.report;
+        for (victim, home) in report.victims.iter_mut().zip(homes) {
+            victim.cgroup = victim.cgroup.take().or(home);
+        }
+        report.victim_cgroup = report.victims.first().and_then(|victim| victim.cgroup.clone());
     }
 
     fn is_wanted(&self, event: &LogEvent) -> bool {
