@@ -458,6 +458,8 @@ scenario_allocating_task() {
 	spawn victim $allocator 100 allocator anon=8000 ready go grow=256
 	kill_of $LAST
 	echo 0 > /proc/sys/vm/oom_kill_allocating_task
+	# Whoever was chosen may take a moment to die.
+	sleep 1
 	watcher=
 	if [ -n "$WATCH" ] && is_dead $WATCH; then
 		stop_watch KILL
