@@ -16,6 +16,7 @@ pub mod evidence;
 pub mod formats;
 pub mod incident;
 pub mod inspect;
+pub mod kubernetes;
 pub mod next;
 pub mod notice;
 pub mod recorder;

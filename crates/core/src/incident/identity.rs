@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cgroup_path::CgroupPath;
+use crate::kubernetes::{ContainerKind, Source};
 use crate::text::Untrusted;
 
 /// What a cgroup path tells of its owner. Kubernetes names (`namespace`, `pod`, `container`, `owner`, `node`) are not in
@@ -29,6 +30,15 @@ pub struct Identity {
     /// Node name.
     pub node: Option<String>,
 
+    /// What the container is to its pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_kind: Option<ContainerKind>,
+    /// Image of the container, as the manifest names it where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Who knew the names; `None` where only the path spoke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// The path ends inside the container id: `container_id` is its beginning, at least 12 digits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub container_id_cut: bool,
