@@ -3,10 +3,12 @@
 //! The types are cut down to the fields that some question needs, and read any version of the API: what a server does not send is
 //! `None` or empty, what it sends in addition is passed over. They are read from the API, the kubelet, saved files and manifests alike.
 
+mod amounts;
 mod directory;
 mod document;
 mod ending;
 mod event;
+pub mod eviction;
 mod kubelet_config;
 mod meta;
 mod node;
