@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::eviction::{EvictionCause, EvictionMessage};
 use super::{Condition, ContainerKind, Ending, NodeCondition, Qos, Source};
 use crate::diagnosis::Killer;
 use crate::time::When;
@@ -164,25 +165,8 @@ pub struct Eviction {
     pub at: Option<Timestamp>,
     /// The kubelet's sentence.
     pub message: String,
-    /// What it was short of: `memory`, `ephemeral-storage`, …
-    pub resource: Option<String>,
-    /// The threshold that was met, where the sentence names it.
-    pub threshold_bytes: Option<Bytes>,
-    /// What was available, where the sentence names it.
-    pub available_bytes: Option<Bytes>,
-    /// Containers that the sentence names as using more than they requested.
-    pub containers: Vec<EvictedContainer>,
-}
-
-/// A container in the sentence of an eviction.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EvictedContainer {
-    /// Its name.
-    pub name: String,
-    /// Its usage as the kubelet last sampled it, up to some ten seconds old.
-    pub usage_bytes: Option<Bytes>,
-    /// Its request.
-    pub request_bytes: Option<Bytes>,
+    /// What that says; `None` where the kubelet's words are not known.
+    pub cause: Option<EvictionCause>,
 }
 
 /// How the end of an instance has to do with a kill in it.
@@ -239,9 +223,19 @@ pub struct KillSeen {
 }
 
 impl Eviction {
+    /// What the node was short of, where the sentence is about that.
+    #[must_use]
+    pub const fn low_on(&self) -> Option<&EvictionMessage> {
+        match &self.cause {
+            Some(EvictionCause::LowOnResource(message)) => Some(message),
+            _ => None,
+        }
+    }
+
     /// Reads the kubelet's sentence.
     #[must_use]
     pub fn of_message(at: Option<Timestamp>, message: String) -> Self {
-        Self { at, message, ..Self::default() }
+        let cause = EvictionCause::parse(&message);
+        Self { at, message, cause }
     }
 }

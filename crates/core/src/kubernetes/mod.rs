@@ -4,11 +4,13 @@
 //! `None` or empty, what it sends in addition is passed over. They are read from the API, the kubelet, saved files and manifests alike.
 
 mod account;
+mod amounts;
 mod clock_tie;
 mod directory;
 mod document;
 mod ending;
 mod event;
+pub mod eviction;
 mod kubelet_config;
 mod meta;
 mod node;
@@ -20,8 +22,8 @@ mod source;
 mod witness;
 
 pub use account::{
-    Account, BackOff, ContainerAccount, Coverage, EndedBy, EvictedContainer, Eviction, KernelSide, KillSeen,
-    NodeAccount, PodAccount, State, ToldEvent,
+    Account, BackOff, ContainerAccount, Coverage, EndedBy, Eviction, KernelSide, KillSeen, NodeAccount, PodAccount,
+    State, ToldEvent,
 };
 pub use directory::{Directory, PodRecord};
 pub use document::{Change, Document, NotAnObject, Object};

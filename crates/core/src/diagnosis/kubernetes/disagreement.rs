@@ -288,7 +288,7 @@ fn of_eviction(account: &Account, eviction: &Eviction) -> Vec<Disagreement> {
             STATUS,
         ));
     }
-    if !eviction.containers.is_empty() {
+    if eviction.low_on().is_some_and(|low| low.is_about_memory() && !low.containers.is_empty()) {
         found.push(of(
             "usage_stale",
             "The usage in the message is an old sample",

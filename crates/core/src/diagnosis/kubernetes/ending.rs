@@ -10,7 +10,9 @@ use super::words;
 use crate::diagnosis::{Confidence, Killer};
 use crate::evidence::Gap;
 use crate::incident::Incident;
+use crate::kubernetes::eviction::{EvictedUsage, EvictionCause};
 use crate::kubernetes::{Account, Coverage, Ending, Eviction, KillSeen, ToldEvent};
+use crate::text::name_in_text;
 
 /// What ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +182,7 @@ impl Judged<'_> {
             Cause::Pod { reason } => {
                 format!(
                     "{who} was killed because the kubelet ended the pod ({}), not for memory: {end}.",
-                    crate::text::name_in_text(reason.as_bytes())
+                    name_in_text(reason.as_bytes())
                 )
             }
             Cause::StatusLost => format!(
@@ -222,24 +224,36 @@ impl Judged<'_> {
 }
 
 fn evicted(account: &Account, eviction: &Eviction) -> String {
-    let short_of = eviction.resource.as_deref().unwrap_or("a resource");
-    let using: Vec<String> = eviction
-        .containers
-        .iter()
-        .filter_map(|container| {
-            let (usage, request) = (container.usage_bytes?, container.request_bytes.unwrap_or_default());
-            Some(format!(
-                "{} was said to use {usage} of a request of {request}",
-                crate::text::name_in_text(container.name.as_bytes())
-            ))
-        })
-        .collect();
-    let using = if using.is_empty() { String::new() } else { format!("; {}", using.join(", ")) };
-    format!(
-        "The kubelet evicted pod {} because the node was low on {}, before the kernel had to kill{using}.",
-        words::pod(account),
-        crate::text::name_in_text(short_of.as_bytes())
-    )
+    let pod = words::pod(account);
+    match &eviction.cause {
+        Some(EvictionCause::LowOnResource(low)) => {
+            let resource = name_in_text(low.resource.as_bytes());
+            let before =
+                if low.is_about_memory() { ", before the kernel had to kill" } else { "; memory was not the reason" };
+            let using: Vec<String> = low.containers.iter().filter_map(using).collect();
+            let using = if using.is_empty() { String::new() } else { format!(": {}", using.join(", ")) };
+            format!("The kubelet evicted pod {pod} because the node was low on {resource}{before}{using}.")
+        }
+        Some(EvictionCause::RefusedForCondition { condition }) => format!(
+            "The kubelet refused to start pod {pod} because the node had the condition {}; it never ran.",
+            name_in_text(condition.as_bytes())
+        ),
+        Some(EvictionCause::EmptyDirLimit { volume, limit }) => format!(
+            "The kubelet evicted pod {pod} because its volume {} outgrew its sizeLimit{}.",
+            name_in_text(volume.as_bytes()),
+            limit.map_or_else(String::new, |limit| format!(" of {}", limit.bytes()))
+        ),
+        Some(EvictionCause::EphemeralStorage) => {
+            format!("The kubelet evicted pod {pod} for its use of local storage; memory was not the reason.")
+        }
+        None => format!("The kubelet evicted pod {pod}; its message does not say why in words that are known here."),
+    }
+}
+
+/// `main was said to use 4.8 MiB of a request of 0 B`
+fn using(container: &EvictedUsage) -> Option<String> {
+    let (usage, request) = (container.usage?.bytes(), container.request.unwrap_or_default().bytes());
+    Some(format!("{} was said to use {usage} of a request of {request}", name_in_text(container.name.as_bytes())))
 }
 
 /// `a kill 4 s before`, `a kill at some time before`.
