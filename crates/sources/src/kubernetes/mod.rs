@@ -1,6 +1,8 @@
-//! Where what is known about pods and containers is read: the container runtime, and files on the node.
+//! Where what is known about pods and containers is read: the API server, the kubelet, the container runtime, files on the node, and
+//! objects that somebody saved.
 
 mod below;
 pub mod cri;
 pub mod disk;
 mod oci;
+pub mod saved;
