@@ -8,8 +8,16 @@ use oomscope_core::kubernetes::{Directory, KillWitness, LogRead, Reconciler};
 
 use crate::cases::diagnosed;
 
+/// What came of it.
+pub(crate) struct SideBySide {
+    /// The kernel's cases and those of Kubernetes alone.
+    pub(crate) cases: Vec<Case>,
+    /// `SystemOOM` events that name a process of which no kill is known.
+    pub(crate) unmatched: usize,
+}
+
 /// Puts the accounts side by side. Cases keep their order; those of Kubernetes alone come in where their time puts them, else at the end.
-pub(crate) fn side_by_side(cases: Vec<Case>, directory: &Directory, log: LogRead) -> Vec<Case> {
+pub(crate) fn side_by_side(cases: Vec<Case>, directory: &Directory, log: LogRead) -> SideBySide {
     let cases: Vec<Case> = cases.into_iter().map(|case| named(case, directory)).collect();
     let kills: Vec<KillWitness> = cases.iter().filter_map(KillWitness::of).collect();
     let reconciler = Reconciler::new(directory, &kills, log);
@@ -22,7 +30,7 @@ pub(crate) fn side_by_side(cases: Vec<Case>, directory: &Directory, log: LogRead
         let place = all.iter().position(later).unwrap_or(all.len());
         all.insert(place, case);
     }
-    all
+    SideBySide { cases: all, unmatched: reconciler.unmatched_system_oom().count() }
 }
 
 /// Adds the names that the directory knows to what the path says.

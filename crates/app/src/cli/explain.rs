@@ -13,12 +13,12 @@ use std::path::PathBuf;
 
 use oomscope_core::case::Case;
 use oomscope_core::kubernetes::{Directory, LogRead};
-use oomscope_sources::kubernetes::read_saved;
+use oomscope_sources::kubernetes::saved::read_saved;
 
 use super::filter::{Filter, Match, Since};
 use super::output::{CannotWrite, Printer};
 use super::{Colour, Format, Outcome, When, complain, counted, in_words};
-use crate::accounts::side_by_side;
+use crate::accounts::{SideBySide, side_by_side};
 use pipeline::Pipeline;
 
 /// Explain the OOM kills in kernel logs
@@ -179,7 +179,13 @@ impl OtherAccount {
     fn finish(self, has_log: bool, shown: &mut Shown) -> anyhow::Result<()> {
         let Some(directory) = self.directory else { return Ok(()) };
         let log = if has_log { LogRead::Logs } else { LogRead::Nothing };
-        side_by_side(self.waiting, &directory, log).into_iter().try_for_each(|case| shown.take(case))
+        let SideBySide { cases, unmatched } = side_by_side(self.waiting, &directory, log);
+        cases.into_iter().try_for_each(|case| shown.take(case))?;
+        if unmatched > 0 && has_log {
+            let events = counted(unmatched as u64, "SystemOOM event");
+            complain(&format!("{events} of the node: no kill in what was read has the pid that it names"));
+        }
+        Ok(())
     }
 }
 

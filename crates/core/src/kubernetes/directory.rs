@@ -3,7 +3,7 @@
 //! Kubernetes forgets: a status keeps one earlier ending per container, an evicted pod loses all of them, and a deleted pod is gone
 //! before anybody asks. So what any witness has once said is kept here, within bounds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -54,6 +54,8 @@ pub struct Directory {
     instances: HashMap<String, Instance>,
     containers: IndexMap<String, (RuntimeContainer, Source)>,
     stray_events: Vec<Event>,
+    /// Witnesses that cannot be asked at present.
+    away: BTreeSet<Source>,
     /// The node, once seen.
     pub node: Option<Node>,
     /// When its condition MemoryPressure turned true, each time that was seen.
@@ -111,7 +113,7 @@ impl Directory {
         for ending in endings {
             add_ending(&mut record.endings, ending);
         }
-        if is_newer(&pod, source, record) {
+        if is_newer(&pod, source, record, &self.away) {
             if pod.statuses().next().is_none() && record.pod.statuses().next().is_some() {
                 record.with_containers = Some(Box::new(record.pod.clone()));
             }
@@ -122,6 +124,15 @@ impl Directory {
         }
         self.adopt_events();
         self.forget_oldest();
+    }
+
+    /// Whether a witness cannot be asked at present: meanwhile a worse one may replace what it said.
+    pub fn set_away(&mut self, source: Source, is_away: bool) {
+        if is_away {
+            self.away.insert(source);
+        } else {
+            self.away.remove(&source);
+        }
     }
 
     /// The pod with this cgroup uid is gone; what is known of it stays.
@@ -363,9 +374,9 @@ impl Identity {
     }
 }
 
-/// A pod's state by a better or equal witness, or any state where the better witness has lost the pod.
-fn is_newer(pod: &Pod, source: Source, record: &PodRecord) -> bool {
-    if source > record.source && !record.gone {
+/// A pod's state by a better or equal witness, or any state where the better witness has lost the pod or cannot be asked.
+fn is_newer(pod: &Pod, source: Source, record: &PodRecord, away: &BTreeSet<Source>) -> bool {
+    if source > record.source && !record.gone && !away.contains(&record.source) {
         return false;
     }
     let version = |pod: &Pod| pod.metadata.resource_version.as_deref().and_then(|version| version.parse::<u64>().ok());

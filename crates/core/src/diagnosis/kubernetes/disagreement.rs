@@ -167,7 +167,8 @@ fn system_oom(incident: &Incident, account: &Account, killer: Killer) -> Vec<Dis
     let events: Vec<_> = node.events.iter().filter(|event| event.reason == "SystemOOM").collect();
     let Some(event) = events.first() else { return found };
     let of_cgroup = incident.report().scope == Some(Scope::Memcg);
-    let of_machine = matches!(killer, Killer::Node | Killer::Cpuset | Killer::MemoryPolicy) || (killer == Killer::Unknown && !of_cgroup);
+    let of_machine = matches!(killer, Killer::Node | Killer::Cpuset | Killer::MemoryPolicy)
+        || (killer == Killer::Unknown && !of_cgroup);
     if !of_machine {
         found.push(of(
             "system_oom_event",
