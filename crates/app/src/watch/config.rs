@@ -7,6 +7,7 @@ use oomscope_core::notice::Severity;
 use oomscope_core::recorder::{Budget, Pace};
 use oomscope_sources::cgroup::PeakReset;
 
+use super::Witnesses;
 use crate::cli::Format;
 
 /// What to watch, and how.
@@ -26,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) min_severity: Severity,
     /// How to print.
     pub(crate) format: Format,
+    /// Who is asked for names and for what Kubernetes says; `None`: nobody.
+    pub(crate) witnesses: Option<Witnesses>,
     /// End after so many cases.
     pub(crate) count: Option<u64>,
     /// End after this time.
@@ -43,6 +46,7 @@ impl Config {
             peaks: PeakReset::AlsoGlobal,
             min_severity: Severity::Warning,
             format: Format::Text,
+            witnesses: None,
             count: None,
             duration: None,
         }

@@ -9,12 +9,14 @@
 //! One thread waits on everything and reads what is due: a few microseconds a cgroup. What must be quick (the processes of a
 //! cgroup that is about to lose one) and what may be slow (a full disk, a reader that has stopped reading) have threads of their own.
 
+mod accounts;
 mod cgroups;
 mod config;
 mod evidence;
 mod host;
 mod kills;
 mod log;
+mod names;
 mod node;
 mod notices;
 mod output;
@@ -49,6 +51,7 @@ use crate::cases::ThisBoot;
 use crate::cli::{Printer, complain, counted};
 use crate::signals;
 use crate::store::Store;
+pub(crate) use accounts::Witnesses;
 use cgroups::{Cgroups, Parts, Subset, Told};
 pub(crate) use config::Config;
 use evidence::Snapshots;
@@ -69,10 +72,10 @@ const STATISTICS: &str = "OOMSCOPE_STATS";
 const TIDY_US: u64 = 10_000_000;
 
 /// Watches until a signal, the time or the number of cases ends it.
-pub(crate) fn run(config: Config, printer: Printer, store: Option<Store>) -> anyhow::Result<()> {
+pub(crate) fn run(mut config: Config, printer: Printer, store: Option<Store>) -> anyhow::Result<()> {
     let signals = signals::Held::begin()?;
     let style = Style { format: config.format, min_severity: config.min_severity };
-    let output = Output::start(printer, style, store)?;
+    let output = Output::start(printer, style, store, config.witnesses.take())?;
     let (count, duration) = (config.count, config.duration);
     let mut watcher = Watcher::start(config, &output)?;
     let begun = since_boot();
