@@ -113,6 +113,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     kubeconfig: Option<PathBuf>,
 
+    /// Where the node's / is, as when it is mounted into a container (/host)
+    #[arg(long, value_name = "DIR", default_value = "/", value_hint = clap::ValueHint::DirPath)]
+    root: PathBuf,
+
     /// This node's name [default: $NODE_NAME, else the host's name]
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
@@ -152,6 +156,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
     let printer = Printer::new(args.output, Colour::options(args.color, args.evidence));
     let witnesses = witnesses(&args);
     let config = Config {
+        root: HostRoot::at(&args.root),
         witnesses,
         pace: pace(&args)?,
         budget: Budget { total_bytes: usize::try_from(args.memory.saturating_mul(1 << 20))?, ..Budget::default() },
@@ -172,7 +177,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
 }
 
 fn witnesses(args: &Args) -> Option<Witnesses> {
-    let root = HostRoot::default();
+    let root = HostRoot::at(&args.root);
     let named = args.kubeconfig.is_some() || std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty());
     let is_there = named || Access::in_cluster();
     let cluster = (args.kubernetes == Kubernetes::Auto && is_there).then(|| Options {

@@ -42,7 +42,6 @@ use oomscope_core::time::{BootTime, When};
 use oomscope_core::units::Limit;
 use oomscope_sources::cgroup::{AlarmKind, Alarms, Hierarchy, Version};
 use oomscope_sources::clock::since_boot;
-use oomscope_sources::host_root::HostRoot;
 use oomscope_sources::kmsg::KernelLog;
 use oomscope_sources::process::Proc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -123,7 +122,7 @@ pub(crate) struct Watcher<'a> {
 impl<'a> Watcher<'a> {
     /// Opens every source. What cannot be had becomes a gap of every case; without both the log and the cgroups there is nothing to watch.
     pub(crate) fn start(config: Config, output: &'a dyn Sink) -> anyhow::Result<Self> {
-        let root = HostRoot::default();
+        let root = config.root.clone();
         for gap in host::prepare(&root) {
             complain(&format!("no {}: {}", gap.wanted, gap.why));
         }
@@ -168,7 +167,7 @@ impl<'a> Watcher<'a> {
         };
         let mut watcher = Self {
             output,
-            boot: ThisBoot::ask(),
+            boot: ThisBoot::ask_of(&root),
             log,
             cgroups,
             kills: Kills::default(),
