@@ -21,6 +21,7 @@ pub mod next;
 pub mod notice;
 pub mod recorder;
 pub mod report;
+pub mod runbook;
 pub mod text;
 pub mod time;
 pub mod units;

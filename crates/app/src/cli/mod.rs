@@ -9,6 +9,7 @@ pub(crate) mod inspect;
 mod kept;
 pub(crate) mod next;
 mod output;
+pub(crate) mod pod;
 pub(crate) mod rules;
 mod saved;
 pub(crate) mod show;
@@ -59,6 +60,8 @@ pub(crate) enum Verb {
     Inspect(inspect::Args),
     #[command(after_help = next::EXIT_CODES)]
     Next(next::Args),
+    #[command(after_help = pod::EXIT_CODES, after_long_help = pod::AFTER_LONG_HELP)]
+    Pod(pod::Args),
     /// List the diagnosis rules and what each one looks at
     #[command(after_help = PLAIN_EXIT_CODES)]
     Rules,

@@ -12,6 +12,7 @@ use serde_json::ser::{CompactFormatter, Formatter};
 use crate::case::Case;
 use crate::inspect::{Inspection, InspectionDiff};
 use crate::next::Outlook;
+use crate::runbook::PodPage;
 use crate::text::acts_on_its_surroundings;
 
 /// The case as one JSON object, without a newline in or after it.
@@ -48,6 +49,15 @@ pub fn inspection(inspection: &Inspection) -> Result<String, serde_json::Error> 
 /// As [`inspection`].
 pub fn inspection_diff(diff: &InspectionDiff) -> Result<String, serde_json::Error> {
     to_harmless_json(diff)
+}
+
+/// The page of a pod, as one JSON object, without a newline in or after it.
+///
+/// # Errors
+///
+/// As [`line`].
+pub fn pod_page(page: &PodPage) -> Result<String, serde_json::Error> {
+    to_harmless_json(page)
 }
 
 /// Any value as JSON that acts on no terminal.

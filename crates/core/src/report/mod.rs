@@ -26,6 +26,7 @@ pub mod markdown;
 pub mod next;
 pub mod one_line;
 pub mod plot;
+pub mod runbook;
 pub mod summary;
 pub mod text;
 
