@@ -3,6 +3,7 @@
 pub mod corpus;
 mod explain;
 pub mod golden;
+pub mod kubernetes;
 pub mod render;
 pub mod vm;
 
