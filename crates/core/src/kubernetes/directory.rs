@@ -58,6 +58,8 @@ pub struct Directory {
     away: BTreeSet<Source>,
     /// The node, once seen.
     pub node: Option<Node>,
+    /// When its condition MemoryPressure turned true, each time that was seen.
+    pub memory_pressure: Vec<Timestamp>,
     /// Events about the node, oldest first.
     pub node_events: Vec<Event>,
     /// The kubelet's configuration, once read.
@@ -188,7 +190,22 @@ impl Directory {
 
     /// Takes in the node's own object.
     pub fn see_node(&mut self, node: Node) {
-        self.node = Some(node);
+        let pressure = node.condition("MemoryPressure").filter(|condition| condition.status == "True");
+        if let Some(since) = pressure.and_then(|condition| condition.last_transition_time)
+            && !self.memory_pressure.contains(&since)
+        {
+            self.memory_pressure.push(since);
+            self.memory_pressure.drain(..self.memory_pressure.len().saturating_sub(EVENTS));
+        }
+        let version =
+            |node: &Node| node.metadata.resource_version.as_deref().and_then(|version| version.parse::<u64>().ok());
+        let is_older = self.node.as_ref().is_some_and(|known| {
+            known.metadata.name == node.metadata.name
+                && version(known).zip(version(&node)).is_some_and(|(known, new)| new < known)
+        });
+        if !is_older {
+            self.node = Some(node);
+        }
     }
 
     /// Every pod known, with the uid that its cgroup carries.
@@ -227,6 +244,17 @@ impl Directory {
             let mut found = self.containers.iter().filter(|(full, _)| full.starts_with(id)).map(|(_, (c, _))| c);
             found.next().filter(|_| found.next().is_none() && id.len() >= 12)
         })
+    }
+
+    /// The container whose first process has this pid, in the machine's own pid namespace. Of several that had it, the latest.
+    #[must_use]
+    pub fn container_of_init(&self, pid: u32) -> Option<&RuntimeContainer> {
+        let has_it = |container: &&RuntimeContainer| container.init_pid == Some(pid);
+        self.containers
+            .values()
+            .map(|(container, _)| container)
+            .filter(has_it)
+            .max_by_key(|container| container.started)
     }
 
     /// The name of the container whose instance has this id.

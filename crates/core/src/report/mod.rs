@@ -19,6 +19,7 @@ mod table;
 mod who;
 mod words;
 
+pub mod accounts;
 pub mod inspection;
 pub mod json;
 pub mod markdown;
