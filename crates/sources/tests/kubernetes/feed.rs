@@ -29,7 +29,10 @@ fn a_real_stream() {
         record.endings.iter().filter(|ending| ending.says_oom() && ending.container.as_deref() == Some("log-shipper"));
     assert_eq!(ooms.count(), 2, "{:#?}", record.endings);
     assert!(followed.told().contains(&News::Pod { uid: ORDERS.to_owned() }));
-    assert!(followed.told().contains(&News::PodsFrom(Some(Source::Api))) && followed.feed.gaps().is_empty());
+    assert!(
+        followed.told().contains(&News::PodsFrom(Some(Source::Api)))
+            && followed.gaps_told("pods of node node-1") == (0, 0)
+    );
     assert!(followed.directory(|directory| directory.node.as_ref().is_some_and(|node| node.internal_ip().is_some())));
 }
 
@@ -44,7 +47,10 @@ fn every_scenario() {
         let last = scenario.pods().last().map(|line| line["object"]["metadata"]["name"].as_str().unwrap().to_owned());
         let Some(last) = last else { continue };
         wait(|| followed.pod(&last).is_some(), || format!("{last} of {}; {:?}", scenario.name(), followed.told()));
-        wait(|| followed.directory(|directory| directory.node.is_some()), || format!("the node of {}", scenario.name()));
+        wait(
+            || followed.directory(|directory| directory.node.is_some()),
+            || format!("the node of {}", scenario.name()),
+        );
         let gaps = followed.feed.gaps();
         assert!(gaps.iter().all(|gap| gap.wanted == "configuration of the kubelet"), "{}: {gaps:?}", scenario.name());
     }
