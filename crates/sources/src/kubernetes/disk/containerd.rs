@@ -1,7 +1,7 @@
 //! containerd's files: the bundle of each running container, and how each ended.
 //!
 //! `<state>/io.containerd.runtime.v2.task/<namespace>/<id>/{config.json,init.pid}` is there while the container's shim is: from its
-//! creation to some 0.1 s after its end. `<root>/io.containerd.grpc.v1.cri/containers/<id>/status` is there until the container is
+//! creation to some 50 ms after its end. `<root>/io.containerd.grpc.v1.cri/containers/<id>/status` is there until the container is
 //! removed, and has exit code, reason and times, but no names (containerd's `pkg/cri/store/container/status.go`). The rest is in a
 //! database of containerd's that is not read here.
 
