@@ -1,5 +1,7 @@
 //! A real containerd with real pods, some of whose containers are killed for want of memory: what it says over CRI, and what is on disk.
 
+#![expect(clippy::unwrap_used, reason = "what fails here is the test")]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

@@ -156,7 +156,7 @@ fn with_pod_labels(container: RuntimeContainer, labels: &HashMap<String, String>
 }
 
 fn label(labels: &HashMap<String, String>, name: &str) -> Option<String> {
-    labels.get(name).and_then(|value| text(value))
+    labels.get(name).and_then(text)
 }
 
 fn name_of(metadata: Option<&ContainerMetadata>) -> (Option<String>, Option<u32>) {
