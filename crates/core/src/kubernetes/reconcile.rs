@@ -61,9 +61,15 @@ impl<'a> Reconciler<'a> {
     /// What Kubernetes says beside a kill; `None` where nobody knows its pod or container.
     #[must_use]
     pub fn account(&self, case: &Case) -> Option<Account> {
-        let witness = self.kills.iter().find(|kill| kill.case == case.id);
+        self.account_of(&case.id, &case.incident)
+    }
+
+    /// The same for an incident, by the id of its case.
+    #[must_use]
+    pub fn account_of(&self, id_of_case: &str, incident: &Incident) -> Option<Account> {
+        let witness = self.kills.iter().find(|kill| kill.case == id_of_case);
         let nobody = Identity::default();
-        let identity = case.incident.identity.as_ref().unwrap_or(&nobody);
+        let identity = incident.identity.as_ref().unwrap_or(&nobody);
         let id = identity.container_id.as_deref();
         let record = identity.pod_uid.as_deref().and_then(|uid| self.directory.pod(uid));
         let runtime = id.and_then(|id| self.directory.runtime_container(id));
@@ -78,7 +84,7 @@ impl<'a> Reconciler<'a> {
         account.ending = id.and_then(|id| self.ending_of(record, id));
         account.ended_by =
             witness.zip(account.ending.as_ref()).map(|(kill, ending)| self.ended_by(kill, ending, record));
-        account.kernel = self.kernel_side(identity, account.ending.as_ref(), Some(&case.id), case.incident.at.wall);
+        account.kernel = self.kernel_side(identity, account.ending.as_ref(), Some(id_of_case), incident.at.wall);
         account.node = account.node.or_else(|| self.of_node(witness?)?.node);
         if let (Some(node), Some(kill)) = (&mut account.node, witness) {
             self.add_system_oom_events(node, kill);

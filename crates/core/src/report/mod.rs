@@ -8,7 +8,6 @@
 //! fences. Sentences of the diagnosis have been escaped by the rules already, but a stored case may have been edited since:
 //! they are cleaned again on the way out (`words::clean`).
 
-mod accounts;
 mod layout;
 mod markdown_recorded;
 mod memory;
@@ -20,6 +19,7 @@ mod table;
 mod who;
 mod words;
 
+pub mod accounts;
 pub mod inspection;
 pub mod json;
 pub mod markdown;
