@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use oomscope_core::evidence::Gap;
-use oomscope_core::next::{Machine, outlook};
+use oomscope_core::next::{Machine, Outlook, outlook};
 use oomscope_core::report::{json, next as report};
 use oomscope_core::units::Bytes;
 use oomscope_sources::cgroup::Hierarchy;
@@ -109,6 +109,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context(CannotWrite)?;
     let nobody = outlook.nobody_would_be_killed();
     Ok(if nobody { Outcome::NothingFound } else { Outcome::Explained })
+}
+
+/// The ranking for the whole machine below `root`.
+pub(super) fn of_machine(root: &HostRoot, count: usize) -> anyhow::Result<Outlook> {
+    let host = Host::new(root);
+    let mut gaps = Vec::new();
+    let candidates = members::of_node(&host, &mut gaps)?;
+    let machine = Machine { page_size: host.node.page_size, kernel_release: host.node.kernel_release.as_deref() };
+    let mut outlook = outlook(domain::of_node(&host.node), candidates, machine, count);
+    outlook.gaps.extend(gaps);
+    Ok(outlook)
 }
 
 type Contest = (oomscope_core::next::Domain, Vec<oomscope_core::next::Candidate>);
