@@ -17,6 +17,7 @@ pub mod formats;
 pub mod incident;
 pub mod inspect;
 pub mod kubernetes;
+pub mod ledger;
 pub mod next;
 pub mod notice;
 pub mod recorder;

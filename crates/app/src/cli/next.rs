@@ -103,6 +103,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(if nobody { Outcome::NothingFound } else { Outcome::Explained })
 }
 
+/// The ranking for the whole machine below `root`.
+pub(super) fn of_machine(root: &HostRoot, count: usize) -> anyhow::Result<Outlook> {
+    let host = Host::new(root);
+    let mut gaps = Vec::new();
+    let candidates = members::of_node(&host, &mut gaps)?;
+    let machine = Machine { page_size: host.node.page_size, kernel_release: host.node.kernel_release.as_deref() };
+    let mut outlook = outlook(domain::of_node(&host.node), candidates, machine, count);
+    outlook.gaps.extend(gaps);
+    Ok(outlook)
+}
+
 type Contest = (oomscope_core::next::Domain, Vec<oomscope_core::next::Candidate>);
 
 /// Ranks; `None` for the whole machine.

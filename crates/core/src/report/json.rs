@@ -11,6 +11,7 @@ use serde_json::ser::{CompactFormatter, Formatter};
 
 use crate::case::Case;
 use crate::inspect::{Inspection, InspectionDiff};
+use crate::ledger::Ledger;
 use crate::next::Outlook;
 use crate::runbook::PodPage;
 use crate::text::acts_on_its_surroundings;
@@ -40,6 +41,15 @@ pub fn next(outlook: &Outlook) -> Result<String, serde_json::Error> {
 /// Those of `serde_json`; the types give it no occasion for any.
 pub fn inspection(inspection: &Inspection) -> Result<String, serde_json::Error> {
     to_harmless_json(inspection)
+}
+
+/// What `oomscope node` found, as one JSON object, without a newline in or after it.
+///
+/// # Errors
+///
+/// Those of `serde_json`; the types give it no occasion for any.
+pub fn ledger(ledger: &Ledger) -> Result<String, serde_json::Error> {
+    to_harmless_json(ledger)
 }
 
 /// What grew between two looks, in the same way.

@@ -22,6 +22,7 @@ mod words;
 pub mod accounts;
 pub mod inspection;
 pub mod json;
+pub mod ledger;
 pub mod markdown;
 pub mod next;
 pub mod one_line;
