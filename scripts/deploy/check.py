@@ -23,8 +23,8 @@ VARIANTS = {
     "device plugin": DEVICE,
     "no kernel log, no capabilities": {"kernelLog": {"access": "none"}, "capabilities": {name: False for name in (
         "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "SYS_NICE", "SYS_RESOURCE", "IPC_LOCK")}},
-    "nothing of Kubernetes": {"kubernetes": {"enabled": False}, "serviceAccount": {"create": False}, "rbac": {"create": False},
-                              "priorityClass": {"create": False}, "hostPID": False,
+    "nothing of Kubernetes": {**DEVICE, "kubernetes": {"enabled": False}, "serviceAccount": {"create": False}, "rbac": {"create": False},
+                              "priorityClass": {"create": False}, "hostPID": False, "seLinuxType": "",
                               "identity": {"runtimeFolder": "", "podLogs": False}},
     "everything": {**DEVICE, "kubernetes": {"kubelet": "proxy"}, "openshift": {"enabled": True}, "namespace": {"create": True},
                    "image": {"repository": "example.com/team/oomscope", "tag": "1.2.3", "pullSecrets": [{"name": "key"}]},
