@@ -25,7 +25,7 @@ VARIANTS = {
         "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "SYS_NICE", "SYS_RESOURCE", "IPC_LOCK")}},
     "nothing of Kubernetes": {**DEVICE, "kubernetes": {"enabled": False}, "serviceAccount": {"create": False}, "rbac": {"create": False},
                               "priorityClass": {"create": False}, "hostPID": False, "seLinuxType": "",
-                              "identity": {"runtimeFolder": "", "podLogs": False}},
+                              "identity": {"runtimeFolder": "", "stateFolder": "", "podLogs": False}},
     "everything": {**DEVICE, "kubernetes": {"kubelet": "proxy"}, "openshift": {"enabled": True}, "namespace": {"create": True},
                    "image": {"repository": "example.com/team/oomscope", "tag": "1.2.3", "pullSecrets": [{"name": "key"}]},
                    "watch": {"output": "text", "keepV1Peaks": True, "extraArgs": ["--finest", "20ms"]},

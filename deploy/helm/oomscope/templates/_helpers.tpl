@@ -44,3 +44,25 @@ app.kubernetes.io/component: node-agent
 {{- .Values.priorityClass.name }}
 {{- end }}
 {{- end }}
+
+{{- /* The folders of the node that tell whose container it is: volume's name to path and reason. */ -}}
+{{- define "oomscope.identity" -}}
+{{- with .Values.identity.runtimeFolder }}
+runtime:
+  path: {{ . }}
+  reason: "The container runtime's socket and bundles. Without: one source of names less while the API is away."
+{{- end }}
+{{- with .Values.identity.stateFolder }}
+runtime-state:
+  path: {{ . }}
+  reason: "How containers ended. Without: exit code and reason are known only while the runtime or the API can be asked."
+{{- end }}
+{{- if .Values.identity.podLogs }}
+pod-logs:
+  path: /var/log/pods
+  reason: "Folders called NAMESPACE_POD_UID. Without: one source of names less while the API is away."
+container-logs:
+  path: /var/log/containers
+  reason: "Links called POD_NAMESPACE_CONTAINER-ID. Without: no names of ended containers while the API is away."
+{{- end }}
+{{- end }}
