@@ -14,6 +14,7 @@ mod pod;
 mod quantity;
 mod runtime;
 mod source;
+mod workload;
 
 pub use directory::{Directory, PodRecord};
 pub use document::{Change, Document, NotAnObject, Object};
@@ -29,6 +30,7 @@ pub use pod::{
 pub use quantity::{NotAQuantity, Quantity};
 pub use runtime::RuntimeContainer;
 pub use source::Source;
+pub use workload::Workload;
 
 use serde::{Deserialize, Deserializer};
 
