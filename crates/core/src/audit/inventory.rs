@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap};
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::amounts;
 use super::finding::Place;
 use super::limit_range::LimitRange;
 use super::machine::{Committed, Machine};
@@ -140,6 +139,10 @@ impl Inventory {
             self.by_uid.insert(uid.to_owned(), key.clone());
         }
         let has_ended = matches!(pod.status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        // Nobody will run it again.
+        if has_ended && key.1.starts_with("Pod/") {
+            return;
+        }
         if let Some(node) = pod.spec.node_name.as_ref().filter(|_| !has_ended) {
             commit(self.committed.entry(node.clone()).or_default(), pod);
         }
@@ -284,8 +287,8 @@ fn container_of(subject: &Subject, identity: &Identity) -> Option<String> {
 fn commit(committed: &mut Committed, pod: &Pod) {
     let add = |sum: Bytes, more: Bytes| Bytes(sum.0.saturating_add(more.0));
     committed.pods += 1;
-    committed.requests = add(committed.requests, amounts::pod_request(pod));
-    match amounts::pod_limit(pod) {
+    committed.requests = add(committed.requests, pod.memory_request());
+    match pod.memory_limit() {
         Some(limit) => committed.limits = add(committed.limits, limit),
         None => committed.unlimited += 1,
     }

@@ -3,19 +3,29 @@
 //! The types are cut down to the fields that some question needs, and read any version of the API: what a server does not send is
 //! `None` or empty, what it sends in addition is passed over. They are read from the API, the kubelet, saved files and manifests alike.
 
+mod account;
+mod amounts;
+mod clock_tie;
 mod directory;
 mod document;
 mod ending;
 mod event;
+pub mod eviction;
 mod kubelet_config;
 mod meta;
 mod node;
 mod pod;
 mod quantity;
+mod reconcile;
 mod runtime;
 mod source;
+mod witness;
 mod workload;
 
+pub use account::{
+    Account, BackOff, ContainerAccount, Coverage, EndedBy, Eviction, KernelSide, KillSeen, NodeAccount, PodAccount,
+    State, ToldEvent,
+};
 pub use directory::{Directory, PodRecord};
 pub use document::{Change, Document, NotAnObject, Object};
 pub use ending::{Ending, SIGKILL_CODE};
@@ -28,8 +38,10 @@ pub use pod::{
     Qos, Resources, Running, Terminated, Volume, Waiting, split_container_id,
 };
 pub use quantity::{NotAQuantity, Quantity};
+pub use reconcile::{KUBERNETES, LogRead, Reconciler};
 pub use runtime::RuntimeContainer;
 pub use source::Source;
+pub use witness::KillWitness;
 pub use workload::Workload;
 
 use serde::{Deserialize, Deserializer};
