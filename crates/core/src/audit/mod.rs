@@ -63,6 +63,8 @@ pub struct Audit {
     pub workloads: u64,
     /// How many nodes.
     pub nodes: u64,
+    /// How many documents or objects could not be read: whatever is in them is not in this answer.
+    pub unread: u64,
     /// What was sought and not had: rules that rest on it were silent.
     pub gaps: Vec<Gap>,
 }
@@ -94,6 +96,7 @@ impl Audit {
             findings,
             workloads: inventory.subjects().len() as u64,
             nodes: inventory.machines().len() as u64,
+            unread: 0,
             gaps: inventory.gaps.clone(),
         }
     }

@@ -19,6 +19,7 @@ mod table;
 mod who;
 mod words;
 
+pub mod audit;
 pub mod inspection;
 pub mod json;
 pub mod markdown;
