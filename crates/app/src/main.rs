@@ -1,5 +1,6 @@
 //! The `oomscope` command: one match, each arm one verb.
 
+mod accounts;
 mod cases;
 mod cli;
 mod progress;

@@ -86,7 +86,7 @@ fn id_by_kubernetes(incident: &Incident) -> Option<String> {
         (Some(_), None) => "evicted".to_owned(),
         (_, ending) => short(ending.as_ref().and_then(|ending| ending.container_id.as_ref())),
     };
-    Some(format!("end-{}-{instant}-{what}", short(account.pod.uid.as_ref())))
+    Some(format!("end-{}-{instant}-{what}", short(account.pod.as_ref().and_then(|pod| pod.uid.as_ref()))))
 }
 
 /// What else a log says of a kill: enough to tell two apart that have the same id by chance, as on two machines of a fleet

@@ -1,5 +1,6 @@
 //! Test material, never shipped.
 
+pub mod containerd;
 pub mod corpus;
 mod explain;
 pub mod golden;

@@ -30,7 +30,7 @@ impl Incident {
 }
 
 fn pod_status(account: &Account) -> Vec<String> {
-    let pod = &account.pod;
+    let Some(pod) = &account.pod else { return Vec::new() };
     let name = pod.namespace.as_ref().map_or_else(|| pod.name.clone(), |namespace| format!("{namespace}/{}", pod.name));
     let mut words = vec![format!("pod {name}")];
     words.extend(pod.phase.clone());

@@ -18,8 +18,8 @@ pub struct Account {
     pub source: Source,
     /// When it was asked; `None` for saved objects.
     pub as_of: Option<Timestamp>,
-    /// The pod.
-    pub pod: PodAccount,
+    /// The pod; `None` where only the node speaks of the kill.
+    pub pod: Option<PodAccount>,
     /// The container; `None` where the case is about the whole pod, or where it is not known which.
     pub container: Option<ContainerAccount>,
     /// How Kubernetes says that the container instance of this case ended; `None` where it shows no end of it.
@@ -154,8 +154,14 @@ pub struct NodeAccount {
     pub name: String,
     /// Conditions that are not as they are on a healthy node, and the one about memory.
     pub conditions: Vec<NodeCondition>,
-    /// Events that speak of this kill (`SystemOOM`), or of memory at the time.
+    /// Events that speak of this kill (`SystemOOM`).
     pub events: Vec<ToldEvent>,
+    /// When the kubelet was started, the last time before those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubelet_started: Option<Timestamp>,
+    /// When the condition MemoryPressure turned true, each time that was seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory_pressure: Vec<Timestamp>,
 }
 
 /// A pod that the kubelet evicted.
@@ -218,6 +224,8 @@ pub struct KillSeen {
     pub pid: Option<u32>,
     /// In the same instance of the container.
     pub same_instance: bool,
+    /// In another container of the pod, while this case's instance was running; `None` where the times do not tell.
+    pub beside_instance: Option<bool>,
     /// Seconds from it to the end of this case's instance, at least; negative where the kill may have come after.
     pub seconds_before_end: Option<i64>,
 }

@@ -32,7 +32,7 @@ pub use ending::{Ending, SIGKILL_CODE};
 pub use event::{About, Event};
 pub use kubelet_config::{KubeletConfig, MemorySwap, Threshold, Thresholds};
 pub use meta::{Meta, Owner};
-pub use node::{Node, NodeCondition, NodeStatus, Taint};
+pub use node::{Node, NodeAddress, NodeCondition, NodeStatus, Taint};
 pub use pod::{
     Condition, Container, ContainerKind, ContainerState, ContainerStatus, EmptyDir, EnvVar, Pod, PodSpec, PodStatus,
     Qos, Resources, Running, Terminated, Volume, Waiting, split_container_id,

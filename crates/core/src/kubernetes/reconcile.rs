@@ -10,8 +10,7 @@ use super::account::{
 use super::clock_tie::{Bound, ClockTie, Span};
 use super::witness::{KillWitness, LogClock, end_of_second, is_side_by_side};
 use super::{
-    Condition, ContainerStatus, Directory, Ending, Event, Node, NodeCondition, Pod, PodRecord, Qos, RuntimeContainer,
-    Source,
+    Condition, ContainerStatus, Directory, Ending, Event, NodeCondition, Pod, PodRecord, Qos, RuntimeContainer, Source,
 };
 use crate::case::Case;
 use crate::incident::identity::Identity;
@@ -62,25 +61,33 @@ impl<'a> Reconciler<'a> {
     /// What Kubernetes says beside a kill; `None` where nobody knows its pod or container.
     #[must_use]
     pub fn account(&self, case: &Case) -> Option<Account> {
-        let identity = case.incident.identity.as_ref()?;
+        self.account_of(&case.id, &case.incident)
+    }
+
+    /// The same for an incident, by the id of its case.
+    #[must_use]
+    pub fn account_of(&self, id_of_case: &str, incident: &Incident) -> Option<Account> {
+        let witness = self.kills.iter().find(|kill| kill.case == id_of_case);
+        let nobody = Identity::default();
+        let identity = incident.identity.as_ref().unwrap_or(&nobody);
         let id = identity.container_id.as_deref();
         let record = identity.pod_uid.as_deref().and_then(|uid| self.directory.pod(uid));
         let runtime = id.and_then(|id| self.directory.runtime_container(id));
         let mut account = match (record, runtime) {
             (Some(record), _) => self.of_pod(record),
             (None, Some(container)) => of_runtime(container, self.directory)?,
-            (None, None) => return None,
+            (None, None) => self.of_node(witness?)?,
         };
         let pod = record.map(PodRecord::with_statuses);
         let name = identity.container.as_deref();
         account.container = pod.zip(name).map(|(pod, name)| container_account(pod, name, account.source));
         account.ending = id.and_then(|id| self.ending_of(record, id));
-        let witness = self.kills.iter().find(|kill| kill.case == case.id);
         account.ended_by =
             witness.zip(account.ending.as_ref()).map(|(kill, ending)| self.ended_by(kill, ending, record));
-        account.kernel = self.kernel_side(identity, account.ending.as_ref(), Some(&case.id), case.incident.at.wall);
+        account.kernel = self.kernel_side(identity, account.ending.as_ref(), Some(id_of_case), incident.at.wall);
+        account.node = account.node.or_else(|| self.of_node(witness?)?.node);
         if let (Some(node), Some(kill)) = (&mut account.node, witness) {
-            node.events = self.system_oom_events(kill);
+            self.add_system_oom_events(node, kill);
         }
         Some(account)
     }
@@ -157,13 +164,13 @@ impl<'a> Reconciler<'a> {
         Account {
             source: record.source,
             as_of: record.seen,
-            pod: pod_account(record),
+            pod: Some(pod_account(record)),
             container: None,
             ending: None,
             ended_by: None,
             eviction: eviction(record),
             events: record.events.iter().map(told).collect(),
-            node: self.directory.node.as_ref().map(node_account),
+            node: node_account(self.directory),
             kernel: KernelSide::default(),
         }
     }
@@ -224,6 +231,16 @@ impl<'a> Reconciler<'a> {
         Some((seconds(span.to, end), seconds(span.from, end_of_second(end))))
     }
 
+    /// Whether a kill was in another container while this instance was running. A restarted container is not another one.
+    fn is_beside(&self, kill: &KillWitness, ending: &Ending) -> Option<bool> {
+        let name = kill.container_id.as_deref().and_then(|id| self.directory.container_name(id));
+        if name.is_some() && name == ending.container.as_deref() {
+            return Some(false);
+        }
+        let (span, started, finished) = (self.span(kill)?, ending.started?, ending.finished?);
+        Some(span.to >= started && span.from <= end_of_second(finished))
+    }
+
     /// When a kill was, on the wall.
     fn span(&self, kill: &KillWitness) -> Option<Span> {
         kill.wall().or_else(|| {
@@ -268,7 +285,8 @@ impl<'a> Reconciler<'a> {
         };
         let seen = |kill: &KillWitness| -> KillSeen {
             let same = identity.container_id.is_some() && kill.container_id == identity.container_id;
-            kill.seen(same, ending.and_then(|ending| self.seconds_before(kill, ending)).map(|(least, _)| least))
+            let seconds = ending.and_then(|ending| self.seconds_before(kill, ending)).map(|(least, _)| least);
+            kill.seen(same, ending.and_then(|ending| self.is_beside(kill, ending)), seconds)
         };
         let mut kills: Vec<KillSeen> = self.kills.iter().filter(of_pod).map(seen).collect();
         kills.drain(..kills.len().saturating_sub(KILLS));
@@ -289,9 +307,39 @@ impl<'a> Reconciler<'a> {
         }
     }
 
-    /// `SystemOOM` events of the node that name a victim of this kill.
-    fn system_oom_events(&self, kill: &KillWitness) -> Vec<ToldEvent> {
-        self.directory.node_events.iter().filter(|event| names_victim(event, kill)).map(told).collect()
+    /// Where only the node speaks of a kill.
+    fn of_node(&self, kill: &KillWitness) -> Option<Account> {
+        let event = self.directory.node_events.iter().find(|event| names_victim(event, kill))?;
+        let name = event.involved_object.name.clone()?;
+        Some(Account {
+            source: Source::File,
+            as_of: None,
+            pod: None,
+            container: None,
+            ending: None,
+            ended_by: None,
+            eviction: None,
+            events: Vec::new(),
+            node: Some(NodeAccount { name, ..NodeAccount::default() }),
+            kernel: KernelSide::default(),
+        })
+    }
+
+    /// `SystemOOM` events that name a victim of this kill, and when the kubelet that sent them was started.
+    fn add_system_oom_events(&self, node: &mut NodeAccount, kill: &KillWitness) {
+        let events = || self.directory.node_events.iter();
+        node.events = events().filter(|event| names_victim(event, kill)).map(told).collect();
+        let told = node.events.iter().filter_map(|event| event.first).min();
+        let starts = events()
+            .filter(|event| event.reason == "Starting" && event.message.contains("kubelet"))
+            .filter_map(Event::last);
+        node.kubelet_started = starts.filter(|started| told.is_some_and(|told| *started <= told)).max();
+    }
+
+    /// `SystemOOM` events that name a process of which no kill is known.
+    pub fn unmatched_system_oom(&self) -> impl Iterator<Item = &'a Event> {
+        let is_known = |event: &Event| self.kills.iter().any(|kill| names_victim(event, kill));
+        self.directory.node_events.iter().filter(move |event| event.reason == "SystemOOM" && !is_known(event))
     }
 
     fn first_system_oom(&self, kill: &KillWitness) -> Option<Timestamp> {
@@ -443,17 +491,19 @@ fn go_duration(text: &str) -> Option<u64> {
     u64::try_from(length.as_secs()).ok()
 }
 
-fn node_account(node: &Node) -> NodeAccount {
+fn node_account(directory: &Directory) -> Option<NodeAccount> {
+    let node = directory.node.as_ref()?;
     let is_odd = |condition: &&NodeCondition| match condition.kind.as_str() {
         "MemoryPressure" => true,
         "Ready" => condition.status != "True",
         _ => condition.status == "True",
     };
-    NodeAccount {
+    Some(NodeAccount {
         name: node.metadata.name.clone(),
         conditions: node.status.conditions.iter().filter(is_odd).cloned().collect(),
-        events: Vec::new(),
-    }
+        memory_pressure: directory.memory_pressure.clone(),
+        ..NodeAccount::default()
+    })
 }
 
 /// Where only the runtime knows the container: no pod's status, but names, and how the instance ended.
@@ -470,14 +520,14 @@ fn of_runtime(container: &RuntimeContainer, directory: &Directory) -> Option<Acc
     Some(Account {
         source,
         as_of: None,
-        pod: PodAccount {
+        pod: Some(PodAccount {
             namespace: container.namespace.clone(),
             name: container.pod.clone()?,
             uid: container.pod_uid.clone(),
             qos: None::<Qos>,
             containers: names.len(),
             ..PodAccount::default()
-        },
+        }),
         container: container.container.as_ref().map(|name| ContainerAccount {
             name: name.clone(),
             kind: container.kind,
@@ -494,7 +544,7 @@ fn of_runtime(container: &RuntimeContainer, directory: &Directory) -> Option<Acc
         ended_by: None,
         eviction: None,
         events: Vec::new(),
-        node: directory.node.as_ref().map(node_account),
+        node: node_account(directory),
         kernel: KernelSide::default(),
     })
 }

@@ -73,13 +73,19 @@ impl KillWitness {
     }
 
     /// As another case cites it.
-    pub(super) fn seen(&self, same_instance: bool, seconds_before_end: Option<i64>) -> KillSeen {
+    pub(super) fn seen(
+        &self,
+        same_instance: bool,
+        beside_instance: Option<bool>,
+        seconds_before_end: Option<i64>,
+    ) -> KillSeen {
         KillSeen {
             case: self.case.clone(),
             at: self.at,
             killer: self.killer,
             pid: self.pids.first().copied(),
             same_instance,
+            beside_instance,
             seconds_before_end,
         }
     }

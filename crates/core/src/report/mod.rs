@@ -20,6 +20,7 @@ mod who;
 mod words;
 
 pub mod audit;
+pub mod accounts;
 pub mod inspection;
 pub mod json;
 pub mod markdown;

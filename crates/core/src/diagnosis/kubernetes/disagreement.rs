@@ -3,9 +3,9 @@
 use super::ending::{Cause, Judged};
 use super::words;
 use crate::diagnosis::Killer;
-use crate::evidence::Part;
+use crate::evidence::{Part, Scope};
 use crate::incident::Incident;
-use crate::kubernetes::{Account, ContainerAccount, EndedBy, Ending, Eviction, State};
+use crate::kubernetes::{Account, ContainerAccount, EndedBy, Ending, Eviction, NodeAccount, State, ToldEvent};
 
 /// An event this long after its kill is told again, not late.
 const REPLAY_S: i64 = 60;
@@ -166,7 +166,10 @@ fn system_oom(incident: &Incident, account: &Account, killer: Killer) -> Vec<Dis
     let mut found = Vec::new();
     let events: Vec<_> = node.events.iter().filter(|event| event.reason == "SystemOOM").collect();
     let Some(event) = events.first() else { return found };
-    if !matches!(killer, Killer::Node | Killer::Cpuset | Killer::MemoryPolicy | Killer::Unknown) {
+    let of_cgroup = incident.report().scope == Some(Scope::Memcg);
+    let of_machine = matches!(killer, Killer::Node | Killer::Cpuset | Killer::MemoryPolicy)
+        || (killer == Killer::Unknown && !of_cgroup);
+    if !of_machine {
         found.push(of(
             "system_oom_event",
             "SystemOOM, but the machine was not out of memory",
@@ -179,23 +182,7 @@ fn system_oom(incident: &Incident, account: &Account, killer: Killer) -> Vec<Dis
             NODE,
         ));
     }
-    let late = events
-        .iter()
-        .filter_map(|event| Some((event.first?.as_second() - incident.at.wall?.as_second(), event.first?)))
-        .max();
-    if let Some((seconds, at)) = late.filter(|(seconds, _)| *seconds > REPLAY_S) {
-        found.push(of(
-            "system_oom_replayed",
-            "An old kill, told as new",
-            format!(
-                "The event SystemOOM is dated {}, {} after the kill: a kubelet that starts reads the kernel's log from its beginning and \
-                 gives what it finds the present time.",
-                words::clock(at),
-                words::seconds(seconds)
-            ),
-            NODE,
-        ));
-    }
+    found.extend(replayed(incident, node, event));
     let combined = event.message.contains("combined from similar events");
     if combined {
         found.push(of(
@@ -206,6 +193,36 @@ fn system_oom(incident: &Incident, account: &Account, killer: Killer) -> Vec<Dis
         ));
     }
     found
+}
+
+/// A kubelet that starts reads the kernel's log from its beginning and gives each kill in it the present time.
+fn replayed(incident: &Incident, node: &NodeAccount, event: &ToldEvent) -> Option<Disagreement> {
+    let told = event.first?;
+    let late = incident.at.wall.map(|kill| told.as_second() - kill.as_second());
+    let after_start = node
+        .kubelet_started
+        .map(|started| told.as_second() - started.as_second())
+        .filter(|seconds| (0..=REPLAY_S).contains(seconds));
+    let how = match (late, after_start) {
+        (Some(late), _) if late > REPLAY_S => format!("{} after the kill", words::seconds(late)),
+        (Some(late), Some(_)) if late > 1 => {
+            format!("{} after the kill, when the kubelet had just started", words::seconds(late))
+        }
+        (None, Some(0)) => "the second in which the kubelet started".to_owned(),
+        (None, Some(seconds)) => format!("{} after the kubelet started", words::seconds(seconds)),
+        _ => return None,
+    };
+    let surely = if late.is_some() { "this is" } else { "so this is probably" };
+    Some(of(
+        "system_oom_replayed",
+        "An old kill, told as new",
+        format!(
+            "The event SystemOOM is dated {}, {how}; {surely} a replay: a kubelet that starts reads the kernel's log from its beginning and \
+             gives what it finds the present time.",
+            words::clock(told)
+        ),
+        NODE,
+    ))
 }
 
 /// Where Kubernetes tells an end that the kernel did not cause.
@@ -279,7 +296,7 @@ fn of_ending(account: &Account, judged: &Judged<'_>) -> Vec<Disagreement> {
 
 fn of_eviction(account: &Account, eviction: &Eviction) -> Vec<Disagreement> {
     let mut found = Vec::new();
-    if account.pod.reason.as_deref() == Some("Evicted") && account.container.is_none() {
+    if account.pod.as_ref().is_some_and(|pod| pod.reason.as_deref() == Some("Evicted")) {
         found.push(of(
             "status_lost",
             "The status has lost the containers",
@@ -297,10 +314,11 @@ fn of_eviction(account: &Account, eviction: &Eviction) -> Vec<Disagreement> {
             STATUS,
         ));
     }
-    let pressure = account.node.as_ref().and_then(|node| {
-        node.conditions.iter().find(|condition| condition.kind == "MemoryPressure" && condition.status == "True")
+    // Of the transitions seen, the one that belongs to this eviction.
+    let pressure = account.node.iter().flat_map(|node| &node.memory_pressure);
+    let since = eviction.at.and_then(|evicted| {
+        pressure.filter(|since| (since.as_second() - evicted.as_second()).abs() < 300).min().copied()
     });
-    let since = pressure.and_then(|condition| condition.last_transition_time);
     if let Some((evicted, since)) = eviction.at.zip(since).filter(|(evicted, since)| since > evicted) {
         found.push(of(
             "condition_late",
@@ -329,6 +347,6 @@ const fn level(killer: Killer) -> &'static str {
         Killer::Node => "the machine: it ran out of memory",
         Killer::Cpuset => "the memory nodes of a cpuset",
         Killer::MemoryPolicy => "the memory nodes of a memory policy",
-        _ => "no limit",
+        _ => "the limit of a cgroup",
     }
 }

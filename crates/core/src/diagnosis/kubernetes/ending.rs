@@ -11,7 +11,7 @@ use crate::diagnosis::{Confidence, Killer};
 use crate::evidence::Gap;
 use crate::incident::Incident;
 use crate::kubernetes::eviction::{EvictedUsage, EvictionCause};
-use crate::kubernetes::{Account, Coverage, Ending, Eviction, KillSeen, ToldEvent};
+use crate::kubernetes::{Account, Coverage, Ending, Eviction, KillSeen, PodAccount, ToldEvent};
 use crate::text::name_in_text;
 
 /// What ended it.
@@ -64,17 +64,21 @@ fn cause(account: &Account) -> Option<Cause<'_>> {
         return Some(Cause::StatusLost);
     }
     let by_itself = !ending.is_sigkill();
-    if !by_itself && let Some(cause) = sent_by_the_kubelet(account, ending) {
+    let kills = &account.kernel.kills;
+    let in_instance = kills.iter().rev().find(|kill| kill.same_instance);
+    let is_beside = |kill: &&KillSeen| kill.beside_instance.unwrap_or(true) && kill.killer != Killer::ContainerLimit;
+    let beside = kills.iter().rev().filter(|kill| !kill.same_instance).find(is_beside);
+    let flag_is_known = in_instance.or(beside).is_some() || account.kernel.log == Coverage::Whole || !ending.says_oom();
+    if !by_itself
+        && flag_is_known
+        && let Some(cause) = sent_by_the_kubelet(account, ending)
+    {
         return Some(cause);
     }
-    let kills = &account.kernel.kills;
-    let earlier = |kill: &&KillSeen| kill.seconds_before_end.is_none_or(|seconds| seconds >= 0);
-    if let Some(kill) = kills.iter().rev().filter(earlier).find(|kill| kill.same_instance) {
+    if let Some(kill) = in_instance {
         return Some(Cause::AfterChild { kill, by_itself });
     }
-    if let Some(kill) = kills.iter().rev().filter(earlier).find(|kill| kill.killer != Killer::ContainerLimit)
-        && ending.says_oom()
-    {
+    if let Some(kill) = beside.filter(|_| ending.says_oom()) {
         return Some(Cause::AfterSibling { kill, by_itself });
     }
     Some(match (ending.says_oom(), by_itself) {
@@ -86,7 +90,8 @@ fn cause(account: &Account) -> Option<Cause<'_>> {
 
 /// The kubelet sends SIGTERM and, when the grace period is over, SIGKILL. It says so in events.
 fn sent_by_the_kubelet<'a>(account: &'a Account, ending: &Ending) -> Option<Cause<'a>> {
-    let grace = account.pod.grace_seconds.unwrap_or(30).clamp(0, 24 * 3600);
+    let pod = account.pod.as_ref()?;
+    let grace = pod.grace_seconds.unwrap_or(30).clamp(0, 24 * 3600);
     let near = |event: &&ToldEvent| {
         let Some((told, ended)) = event.last.zip(ending.finished) else { return true };
         let before = ended.as_second() - told.as_second();
@@ -97,17 +102,21 @@ fn sent_by_the_kubelet<'a>(account: &'a Account, ending: &Ending) -> Option<Caus
         let failed = event.reason == "Killing" && event.message.contains("probe");
         failed.then(|| Cause::Probe { startup: event.message.contains("startup probe"), event })
     });
-    probe.or_else(|| of_pod(account)).or_else(|| {
+    // The pod may have been deleted long after this end.
+    let deadline = pod
+        .deletion
+        .filter(|deadline| ending.finished.is_none_or(|ended| ended.as_second() + grace + 2 >= deadline.as_second()));
+    probe.or_else(|| of_pod(pod)).or_else(|| {
         let stopped = account.events.iter().filter(near).filter(about).any(|event| event.reason == "Killing");
-        (account.pod.deletion.is_some() || stopped).then_some(Cause::GraceOver { deadline: account.pod.deletion })
+        (deadline.is_some() || stopped).then_some(Cause::GraceOver { deadline })
     })
 }
 
-fn of_pod(account: &Account) -> Option<Cause<'_>> {
+fn of_pod(pod: &PodAccount) -> Option<Cause<'_>> {
     const OF_KUBELET: [&str; 6] =
         ["Terminated", "NodeShutdown", "Shutdown", "Preempting", "DeadlineExceeded", "NodeAffinity"];
-    let by_status = account.pod.reason.as_deref().filter(|reason| OF_KUBELET.contains(reason));
-    let disrupted = account.pod.conditions.iter().find(|condition| condition.kind == "DisruptionTarget");
+    let by_status = pod.reason.as_deref().filter(|reason| OF_KUBELET.contains(reason));
+    let disrupted = pod.conditions.iter().find(|condition| condition.kind == "DisruptionTarget");
     by_status.or_else(|| disrupted?.reason.as_deref()).map(|reason| Cause::Pod { reason })
 }
 
@@ -207,7 +216,7 @@ impl Judged<'_> {
                 earlier_kill(kill, "a kill")
             ),
             Cause::FalseOom => format!(
-                "{who} ended by itself with {end}: an OOM kill of its first process would have left 137, so it was at most an earlier kill \
+                "{who} ended by itself ({end}): an OOM kill of its first process would have left 137, so it was at most an earlier kill \
                  of another process."
             ),
             Cause::OomUnseen => format!(

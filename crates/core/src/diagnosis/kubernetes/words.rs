@@ -18,12 +18,9 @@ pub(in crate::diagnosis) fn container(account: &Account) -> String {
 
 /// `shop/checkout-api-7f9c`.
 pub(super) fn pod(account: &Account) -> String {
-    let name = name_in_text(account.pod.name.as_bytes());
-    account
-        .pod
-        .namespace
-        .as_ref()
-        .map_or_else(|| name.clone(), |space| format!("{}/{name}", name_in_text(space.as_bytes())))
+    let Some(pod) = &account.pod else { return "of an unknown name".to_owned() };
+    let name = name_in_text(pod.name.as_bytes());
+    pod.namespace.as_ref().map_or_else(|| name.clone(), |space| format!("{}/{name}", name_in_text(space.as_bytes())))
 }
 
 /// `OOMKilled with exit code 137`.

@@ -48,7 +48,7 @@ fn shown(account: &Account) -> Option<String> {
             reasons.iter().take(8).map(|reason| crate::text::name_in_text(reason.as_bytes())).collect::<Vec<_>>();
         sentence.push_str(&format!(". Its events do not speak of memory, only of {}", reasons.join(", ")));
     }
-    if account.pod.gone {
+    if account.pod.as_ref().is_some_and(|pod| pod.gone) {
         sentence.push_str("; the pod is gone by now");
     }
     Some(sentence + ".")
