@@ -4,7 +4,7 @@ use super::page::Page;
 use super::style::Role;
 use super::words;
 use crate::case::Case;
-use crate::diagnosis::Finding;
+use crate::diagnosis::{Finding, Killer};
 use crate::kubernetes::{Account, ContainerAccount, Coverage, EndedBy, Ending, Source, State};
 
 /// The rule whose findings stand here and not among the others.
@@ -34,7 +34,7 @@ pub(super) fn write(page: &mut Page, case: &Case) {
         let mut facts = vec![words.collect::<Vec<_>>().join(" ")];
         facts.extend(pod.gone.then(|| "gone by now".to_owned()));
         facts.push(asked(account));
-        page.facts("Kubernetes", Role::Plain, &facts);
+        page.facts("status", Role::Plain, &facts);
     }
     if let Some(container) = &account.container {
         page.facts("", Role::Plain, &container_facts(container));
@@ -86,8 +86,21 @@ fn kernel(case: &Case, account: &Account) -> Vec<String> {
         Some(EndedBy::Otherwise) => Some("which did not end the container"),
         Some(EndedBy::Unknown) | None => None,
     };
-    let limit = format!("at the limit: {}", words::killer(case.diagnosis.killer));
+    let limit = reached(case.diagnosis.killer).to_owned();
     [Some(victims), Some(limit), ended.map(str::to_owned)].into_iter().flatten().collect()
+}
+
+/// What had run out.
+const fn reached(killer: Killer) -> &'static str {
+    match killer {
+        Killer::ContainerLimit => "at the container's limit",
+        Killer::PodLimit => "at the pod's limit",
+        Killer::AncestorLimit => "at a limit above the pod",
+        Killer::CgroupLimit => "at a cgroup's limit",
+        Killer::Node => "the machine was out of memory",
+        Killer::Cpuset | Killer::MemoryPolicy => "memory nodes were full",
+        _ => "not known at which limit",
+    }
 }
 
 fn asked(account: &Account) -> String {
