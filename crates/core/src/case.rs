@@ -44,9 +44,14 @@ impl Case {
     /// boot of the kill line (else `w` + the wall clock, else `l` + the line number), and the victim's pid (else the
     /// trigger's with a `t`, else `0`).
     ///
+    /// An end that only Kubernetes tells is `end-<pod>-<instant>-<container>`.
+    ///
     /// Two readers of the same kill, through different transports, arrive at the same id where both know these.
     #[must_use]
     pub fn id_of(incident: &Incident) -> String {
+        if let Some(id) = id_by_kubernetes(incident) {
+            return id;
+        }
         let boot = incident
             .origin
             .boot_id
@@ -67,6 +72,21 @@ impl Case {
         };
         format!("oom-{boot}-{instant}-{who}")
     }
+}
+
+/// Of an end that only Kubernetes tells: `end-<pod uid>-<instant>-<container id>`, the first eight digits of each; `evicted` stands for
+/// the container of a whole pod.
+fn id_by_kubernetes(incident: &Incident) -> Option<String> {
+    let account = incident.kubernetes.as_ref().filter(|_| incident.kills.is_empty())?;
+    let short = |id: Option<&String>| {
+        id.map_or_else(|| "x".to_owned(), |id| id.chars().filter(char::is_ascii_hexdigit).take(8).collect())
+    };
+    let instant = incident.at.wall.map_or_else(|| "x".to_owned(), |at| at.as_second().to_string());
+    let what = match (&account.eviction, &account.ending) {
+        (Some(_), None) => "evicted".to_owned(),
+        (_, ending) => short(ending.as_ref().and_then(|ending| ending.container_id.as_ref())),
+    };
+    Some(format!("end-{}-{instant}-{what}", short(account.pod.as_ref().and_then(|pod| pod.uid.as_ref()))))
 }
 
 /// What else a log says of a kill: enough to tell two apart that have the same id by chance, as on two machines of a fleet

@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod host_root;
 pub mod kmsg;
+pub mod kubernetes;
 pub mod log_file;
 pub mod node;
 pub mod process;

@@ -1,8 +1,10 @@
 //! Test material, never shipped.
 
+pub mod containerd;
 pub mod corpus;
 mod explain;
 pub mod golden;
+pub mod kubernetes;
 pub mod render;
 pub mod vm;
 

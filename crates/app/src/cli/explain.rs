@@ -9,12 +9,16 @@ mod skim;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use oomscope_core::case::Case;
+use oomscope_core::kubernetes::{Directory, LogRead};
+use oomscope_sources::kubernetes::saved::read_saved;
 
 use super::filter::{Filter, Match, Since};
 use super::output::{CannotWrite, Printer};
 use super::{Colour, Format, Outcome, When, complain, counted, in_words};
+use crate::accounts::{SideBySide, side_by_side};
 use pipeline::Pipeline;
 
 /// Explain the OOM kills in kernel logs
@@ -28,6 +32,14 @@ pub(crate) struct Args {
     /// Logs to read (`-` for standard input; patterns are expanded; .gz .xz .zst .bz2 too)
     #[arg(value_name = "FILE")]
     files: Vec<OsString>,
+
+    /// What Kubernetes says: saved objects (a file or a folder; `kubectl get pods,events,nodes -A -o json`), beside the logs
+    ///
+    /// JSON or YAML: pods, events and nodes, alone, in lists or as watch streams. Cases then have names, the container's status and
+    /// the points in which it disagrees with the kernel; ends that only Kubernetes tells are cases too. Without a FILE no log is
+    /// read. All cases are shown at the end.
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    kubernetes: Vec<PathBuf>,
 
     /// How to print the cases
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
@@ -87,10 +99,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         of_unknown_time: 0,
         by_local_time: 0,
     };
+    let mut other_account = OtherAccount::read(&args.kubernetes);
     let mut pipeline = Pipeline::new();
-    let mut failed = false;
-    for input in input::inputs(&args.files) {
-        if let Err(error) = pipeline.read(input, &mut |case| shown.take(case)) {
+    let mut failed = other_account.is_incomplete;
+    let inputs =
+        if args.kubernetes.is_empty() || !args.files.is_empty() { input::inputs(&args.files) } else { Vec::new() };
+    let has_log = !inputs.is_empty();
+    for input in inputs {
+        if let Err(error) = pipeline.read(input, &mut |case| other_account.take(case, &mut shown)) {
             if error.is::<CannotWrite>() {
                 return Err(error);
             }
@@ -98,9 +114,28 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             failed = true;
         }
     }
-    pipeline.finish(&mut |case| shown.take(case))?;
+    pipeline.finish(&mut |case| other_account.take(case, &mut shown))?;
+    other_account.finish(has_log, &mut shown)?;
     shown.finish()?;
     Ok(conclude(&shown, &pipeline, failed))
+}
+
+/// The cases of logs, for a verb that shows them in its own way. What cannot be read of one is complained of.
+///
+/// # Errors
+/// Where one cannot be opened.
+pub(crate) fn cases_of(files: &[OsString]) -> anyhow::Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    let mut take = |case| {
+        cases.push(case);
+        Ok(())
+    };
+    let mut pipeline = Pipeline::new();
+    for input in input::inputs(files) {
+        pipeline.read(input, &mut take)?;
+    }
+    pipeline.finish(&mut take)?;
+    Ok(cases)
 }
 
 /// The exit code, and a word on standard error where nothing was printed.
@@ -128,6 +163,47 @@ fn conclude(shown: &Shown, pipeline: &Pipeline, failed: bool) -> Outcome {
             Outcome::NothingFound
         }
         _ => Outcome::Explained,
+    }
+}
+
+/// What Kubernetes says, and the cases that wait for it: which end belongs to which kill is only known when all are read.
+struct OtherAccount {
+    directory: Option<Directory>,
+    waiting: Vec<Case>,
+    is_incomplete: bool,
+}
+
+impl OtherAccount {
+    fn read(paths: &[PathBuf]) -> Self {
+        let mut account = Self { directory: None, waiting: Vec::new(), is_incomplete: false };
+        for path in paths {
+            let directory = account.directory.get_or_insert_default();
+            for gap in read_saved(path, directory) {
+                complain(&format!("{}: {}", gap.wanted, gap.why));
+                account.is_incomplete = true;
+            }
+        }
+        account
+    }
+
+    fn take(&mut self, case: Case, shown: &mut Shown) -> anyhow::Result<()> {
+        if self.directory.is_none() {
+            return shown.take(case);
+        }
+        self.waiting.push(case);
+        Ok(())
+    }
+
+    fn finish(self, has_log: bool, shown: &mut Shown) -> anyhow::Result<()> {
+        let Some(directory) = self.directory else { return Ok(()) };
+        let log = if has_log { LogRead::Logs } else { LogRead::Nothing };
+        let SideBySide { cases, unmatched } = side_by_side(self.waiting, &directory, log);
+        cases.into_iter().try_for_each(|case| shown.take(case))?;
+        if unmatched > 0 && has_log {
+            let events = counted(unmatched as u64, "SystemOOM event");
+            complain(&format!("{events} of the node: no kill in what was read has the pid that it names"));
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use super::Killer;
 use super::counted;
 use super::dashboards::Dashboards;
 use super::growth::{self, Grower};
+use super::kubernetes::{self, Judged};
 use super::memory::{Filler, MemoryUse};
 use super::pattern::Pattern;
 use super::ranking::{self, Ranking};
@@ -32,6 +33,8 @@ pub struct Facts<'a> {
     pub memory: Option<MemoryUse>,
     /// The kernel's choice, replayed.
     pub ranking: Result<Ranking, Gap>,
+    /// How a container ended that only Kubernetes tells of.
+    pub(super) ending: Option<Judged<'a>>,
     /// What was recorded before the kill.
     pub(super) recorded: Recording<'a>,
 }
@@ -85,7 +88,11 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub fn of(incident: &'a Incident) -> Self {
         let report = incident.report();
-        let verdict = counted::verdict(incident);
+        let ending = kubernetes::judge(incident);
+        let verdict = match &ending {
+            Some(Judged { killer, confidence, .. }) => Verdict { killer: *killer, confidence: *confidence, gap: None },
+            None => counted::verdict(incident),
+        };
         let page_size = report.page_size_bytes.filter(|p| *p > 0).unwrap_or(4096);
         let memory = memory(report, verdict.killer);
         Self {
@@ -96,6 +103,7 @@ impl<'a> Facts<'a> {
             memory,
             ranking: ranking::replay(report, page_size, &missing(incident, "task table", Part::TaskTable)),
             verdict,
+            ending,
         }
     }
 

@@ -9,6 +9,7 @@ mod counted;
 pub mod dashboards;
 pub mod facts;
 pub mod growth;
+mod kubernetes;
 mod memory;
 pub mod pattern;
 mod plausible;
@@ -31,7 +32,7 @@ use dashboards::Dashboards;
 use facts::{Facts, Recording};
 use growth::Grower;
 use pattern::Pattern;
-use rules::{Advice, Answer, Found, RULES, Rule};
+use rules::{Advice, Answer, Found, RULES, RULES_WITHOUT_KILL, Rule};
 
 /// Version of the rule set: raised whenever a rule's answer changes for some incident.
 pub const RULESET: &str = "1";
@@ -91,6 +92,9 @@ pub struct Finding {
     pub detail: String,
     /// What it rests on: ids in the incident's `evidence`.
     pub evidence: Vec<EvidenceId>,
+    /// A stable name of what was found, where machines may want to count it: `invisible_kill`, `false_oomkilled`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
 }
 
 /// Something to do about it. The list in a diagnosis is ranked, best first.
@@ -152,7 +156,8 @@ pub fn diagnose(incident: &Incident) -> Diagnosis {
         diagnosis.lacks(incident, gap);
     }
     let mut advice = Vec::new();
-    for rule in RULES {
+    let rules = if facts.ending.is_some() { RULES_WITHOUT_KILL } else { RULES };
+    for rule in rules {
         match (rule.check)(&facts) {
             Answer::Found(found) => diagnosis.take(rule, incident, found, &mut advice),
             Answer::Absent => {}
@@ -178,6 +183,7 @@ impl Diagnosis {
             rule: rule.name.to_owned(),
             title: o.title,
             detail: o.detail,
+            kind: o.kind.map(str::to_owned),
             evidence: incident.evidence.iter().filter(|e| o.parts.contains(&e.part)).map(|e| e.id.clone()).collect(),
         }));
         for gap in found.gaps {

@@ -12,6 +12,9 @@ use crate::units::Bytes;
 /// The sentence.
 #[must_use]
 pub(super) fn of(facts: &Facts<'_>) -> String {
+    if let Some(ending) = &facts.ending {
+        return ending.summary();
+    }
     if facts.is_sysrq() {
         return format!(
             "Somebody asked the kernel for this kill (sysrq-f), whether or not memory was short: {}.",

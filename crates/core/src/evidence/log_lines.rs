@@ -52,6 +52,12 @@ pub enum Part {
     Counters,
     /// The recorded sizes of the processes, and their snapshots.
     Processes,
+    /// What Kubernetes says of the pod and its container.
+    PodStatus,
+    /// Events about the pod.
+    PodEvents,
+    /// What Kubernetes says of the node.
+    NodeStatus,
 }
 
 impl Part {
@@ -81,6 +87,9 @@ impl Part {
             Self::FlightRecord => "flight-record",
             Self::Counters => "counters",
             Self::Processes => "processes",
+            Self::PodStatus => "pod-status",
+            Self::PodEvents => "pod-events",
+            Self::NodeStatus => "node-status",
         }
     }
 
@@ -88,6 +97,18 @@ impl Part {
     #[must_use]
     pub const fn is_live(self) -> bool {
         matches!(self, Self::FlightRecord | Self::Counters | Self::Processes)
+    }
+
+    /// True for what Kubernetes says.
+    #[must_use]
+    pub const fn is_kubernetes(self) -> bool {
+        matches!(self, Self::PodStatus | Self::PodEvents | Self::NodeStatus)
+    }
+
+    /// True for lines of a kernel log.
+    #[must_use]
+    pub const fn is_of_log(self) -> bool {
+        !self.is_live() && !self.is_kubernetes()
     }
 }
 

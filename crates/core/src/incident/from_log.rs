@@ -33,6 +33,7 @@ impl Incident {
             identity,
             timeline: None,
             counters: Vec::new(),
+            kubernetes: None,
             recurrence: None,
             evidence,
             gaps,

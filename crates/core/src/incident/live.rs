@@ -64,7 +64,7 @@ impl Incident {
     /// True where no line of a log tells of this kill, but counters do.
     #[must_use]
     pub fn is_counted_only(&self) -> bool {
-        !self.counters.is_empty() && self.evidence.iter().all(|evidence| evidence.part.is_live())
+        !self.counters.is_empty() && !self.evidence.iter().any(|evidence| evidence.part.is_of_log())
     }
 
     /// True where the cgroup whose limit was reached can only come from the counters.

@@ -9,6 +9,7 @@ pub mod describe;
 mod from_log;
 pub mod history;
 pub mod identity;
+mod kubernetes;
 pub mod level;
 mod live;
 mod live_evidence;
@@ -17,6 +18,7 @@ pub mod timeline;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{CounterChange, Evidence, Gap, KernelReport, Part};
+use crate::kubernetes::Account;
 use crate::time::When;
 use history::Recurrence;
 use identity::Identity;
@@ -56,6 +58,9 @@ pub struct Incident {
     /// read by a watcher only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counters: Vec<CounterChange>,
+    /// What Kubernetes says of it; absent where nobody was asked, or nobody knew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<Box<Account>>,
     /// Earlier kills of the same cgroup in the same input.
     pub recurrence: Option<Recurrence>,
     /// The log lines by part.

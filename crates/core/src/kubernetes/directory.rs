@@ -3,7 +3,7 @@
 //! Kubernetes forgets: a status keeps one earlier ending per container, an evicted pod loses all of them, and a deleted pod is gone
 //! before anybody asks. So what any witness has once said is kept here, within bounds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -54,8 +54,12 @@ pub struct Directory {
     instances: HashMap<String, Instance>,
     containers: IndexMap<String, (RuntimeContainer, Source)>,
     stray_events: Vec<Event>,
+    /// Witnesses that cannot be asked at present.
+    away: BTreeSet<Source>,
     /// The node, once seen.
     pub node: Option<Node>,
+    /// When its condition MemoryPressure turned true, each time that was seen.
+    pub memory_pressure: Vec<Timestamp>,
     /// Events about the node, oldest first.
     pub node_events: Vec<Event>,
     /// The kubelet's configuration, once read.
@@ -109,7 +113,7 @@ impl Directory {
         for ending in endings {
             add_ending(&mut record.endings, ending);
         }
-        if is_newer(&pod, source, record) {
+        if is_newer(&pod, source, record, &self.away) {
             if pod.statuses().next().is_none() && record.pod.statuses().next().is_some() {
                 record.with_containers = Some(Box::new(record.pod.clone()));
             }
@@ -120,6 +124,15 @@ impl Directory {
         }
         self.adopt_events();
         self.forget_oldest();
+    }
+
+    /// Whether a witness cannot be asked at present: meanwhile a worse one may replace what it said.
+    pub fn set_away(&mut self, source: Source, is_away: bool) {
+        if is_away {
+            self.away.insert(source);
+        } else {
+            self.away.remove(&source);
+        }
     }
 
     /// The pod with this cgroup uid is gone; what is known of it stays.
@@ -145,10 +158,10 @@ impl Directory {
             self.instances.entry(container.id.clone()).or_insert(instance);
         }
         match self.containers.get_mut(&container.id) {
-            Some((known, by)) if *by < source => fill(known, container),
+            Some((known, by)) if *by < source => known.fill(container),
             Some(known) => {
                 let before = std::mem::replace(known, (container, source));
-                fill(&mut known.0, before.0);
+                known.0.fill(before.0);
             }
             None => {
                 self.containers.insert(container.id.clone(), (container, source));
@@ -177,7 +190,22 @@ impl Directory {
 
     /// Takes in the node's own object.
     pub fn see_node(&mut self, node: Node) {
-        self.node = Some(node);
+        let pressure = node.condition("MemoryPressure").filter(|condition| condition.status == "True");
+        if let Some(since) = pressure.and_then(|condition| condition.last_transition_time)
+            && !self.memory_pressure.contains(&since)
+        {
+            self.memory_pressure.push(since);
+            self.memory_pressure.drain(..self.memory_pressure.len().saturating_sub(EVENTS));
+        }
+        let version =
+            |node: &Node| node.metadata.resource_version.as_deref().and_then(|version| version.parse::<u64>().ok());
+        let is_older = self.node.as_ref().is_some_and(|known| {
+            known.metadata.name == node.metadata.name
+                && version(known).zip(version(&node)).is_some_and(|(known, new)| new < known)
+        });
+        if !is_older {
+            self.node = Some(node);
+        }
     }
 
     /// Every pod known, with the uid that its cgroup carries.
@@ -216,6 +244,17 @@ impl Directory {
             let mut found = self.containers.iter().filter(|(full, _)| full.starts_with(id)).map(|(_, (c, _))| c);
             found.next().filter(|_| found.next().is_none() && id.len() >= 12)
         })
+    }
+
+    /// The container whose first process has this pid, in the machine's own pid namespace. Of several that had it, the latest.
+    #[must_use]
+    pub fn container_of_init(&self, pid: u32) -> Option<&RuntimeContainer> {
+        let has_it = |container: &&RuntimeContainer| container.init_pid == Some(pid);
+        self.containers
+            .values()
+            .map(|(container, _)| container)
+            .filter(has_it)
+            .max_by_key(|container| container.started)
     }
 
     /// The name of the container whose instance has this id.
@@ -335,9 +374,9 @@ impl Identity {
     }
 }
 
-/// A pod's state by a better or equal witness, or any state where the better witness has lost the pod.
-fn is_newer(pod: &Pod, source: Source, record: &PodRecord) -> bool {
-    if source > record.source && !record.gone {
+/// A pod's state by a better or equal witness, or any state where the better witness has lost the pod or cannot be asked.
+fn is_newer(pod: &Pod, source: Source, record: &PodRecord, away: &BTreeSet<Source>) -> bool {
+    if source > record.source && !record.gone && !away.contains(&record.source) {
         return false;
     }
     let version = |pod: &Pod| pod.metadata.resource_version.as_deref().and_then(|version| version.parse::<u64>().ok());
@@ -372,35 +411,6 @@ fn add_event(events: &mut Vec<Event>, event: Event) {
     }
     if events.len() > EVENTS {
         events.remove(0);
-    }
-}
-
-/// Takes from `other` what `known` lacks.
-fn fill(known: &mut RuntimeContainer, other: RuntimeContainer) {
-    macro_rules! fill {
-        ($($field:ident),*) => { $( if known.$field.is_none() { known.$field = other.$field; } )* };
-    }
-    fill!(
-        runtime,
-        pod_uid,
-        namespace,
-        pod,
-        container,
-        kind,
-        sandbox_id,
-        restart_count,
-        image,
-        init_pid,
-        started,
-        finished,
-        exit_code,
-        reason,
-        cgroup,
-        memory_limit,
-        oom_score_adj
-    );
-    if known.labels.is_empty() {
-        known.labels = other.labels;
     }
 }
 

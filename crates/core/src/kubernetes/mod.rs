@@ -3,32 +3,44 @@
 //! The types are cut down to the fields that some question needs, and read any version of the API: what a server does not send is
 //! `None` or empty, what it sends in addition is passed over. They are read from the API, the kubelet, saved files and manifests alike.
 
+mod account;
+mod amounts;
+mod clock_tie;
 mod directory;
 mod document;
 mod ending;
 mod event;
+pub mod eviction;
 mod kubelet_config;
 mod meta;
 mod node;
 mod pod;
 mod quantity;
+mod reconcile;
 mod runtime;
 mod source;
+mod witness;
 
+pub use account::{
+    Account, BackOff, ContainerAccount, Coverage, EndedBy, Eviction, KernelSide, KillSeen, NodeAccount, PodAccount,
+    State, ToldEvent,
+};
 pub use directory::{Directory, PodRecord};
 pub use document::{Change, Document, NotAnObject, Object};
 pub use ending::{Ending, SIGKILL_CODE};
 pub use event::{About, Event};
 pub use kubelet_config::{KubeletConfig, MemorySwap, Threshold, Thresholds};
 pub use meta::{Meta, Owner};
-pub use node::{Node, NodeCondition, NodeStatus, Taint};
+pub use node::{Node, NodeAddress, NodeCondition, NodeStatus, Taint};
 pub use pod::{
     Condition, Container, ContainerKind, ContainerState, ContainerStatus, EmptyDir, EnvVar, Pod, PodSpec, PodStatus,
     Qos, Resources, Running, Terminated, Volume, Waiting, split_container_id,
 };
 pub use quantity::{NotAQuantity, Quantity};
+pub use reconcile::{KUBERNETES, LogRead, Reconciler};
 pub use runtime::RuntimeContainer;
 pub use source::Source;
+pub use witness::KillWitness;
 
 use serde::{Deserialize, Deserializer};
 

@@ -52,12 +52,26 @@ pub struct NodeStatus {
     /// By resource: capacity less what is reserved and the hard eviction threshold.
     #[serde(deserialize_with = "null_is_empty")]
     pub allocatable: BTreeMap<String, Quantity>,
+    /// Where it is reached.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub addresses: Vec<NodeAddress>,
     /// `MemoryPressure`, `Ready`, …
     #[serde(deserialize_with = "null_is_empty")]
     pub conditions: Vec<NodeCondition>,
     /// Kernel, kubelet, runtime.
     #[serde(deserialize_with = "null_is_empty")]
     pub node_info: NodeInfo,
+}
+
+/// An address of a Node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeAddress {
+    /// `InternalIP`, `Hostname`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The address.
+    pub address: String,
 }
 
 /// `status.nodeInfo`.
@@ -105,6 +119,16 @@ impl Node {
     #[must_use]
     pub fn memory_allocatable(&self) -> Option<Quantity> {
         self.status.allocatable.get("memory").copied()
+    }
+
+    /// Its address inside the cluster.
+    #[must_use]
+    pub fn internal_ip(&self) -> Option<&str> {
+        self.status
+            .addresses
+            .iter()
+            .find(|address| address.kind == "InternalIP")
+            .map(|address| address.address.as_str())
     }
 
     /// A condition, by its type.

@@ -19,6 +19,7 @@ pub fn render(case: &Case, options: &TextOptions) -> String {
     let when = words::instant(&case.incident.at).unwrap_or_else(|| "time unknown".to_owned());
     let killer = words::killer(case.diagnosis.killer).to_owned();
     let victims = match report.victims.as_slice() {
+        [] if case.incident.kills.is_empty() => ended(case),
         [] => "nothing killed".to_owned(),
         [one] => words::victim(one),
         many => words::victim_names(many, 2, page.glyphs.times),
@@ -47,4 +48,12 @@ pub fn render(case: &Case, options: &TextOptions) -> String {
         line.push_str(&layout::shorten_middle(&page.text(&owner), room, page.glyphs.ellipsis));
     }
     line.trim_end().to_owned()
+}
+
+/// Who ended, where no process is known: the container, with its exit code.
+fn ended(case: &Case) -> String {
+    let account = case.incident.kubernetes.as_ref();
+    let Some(ending) = account.and_then(|account| account.ending.as_ref()) else { return "the whole pod".to_owned() };
+    let name = ending.container.clone().unwrap_or_else(|| "container".to_owned());
+    ending.exit_code.map_or_else(|| name.clone(), |code| format!("{name}, exit code {code}"))
 }

@@ -69,6 +69,8 @@ pub(super) struct Glyphs {
     pub(super) dot: &'static str,
     /// Before an item of a list.
     pub(super) bullet: &'static str,
+    /// Two accounts that differ.
+    pub(super) unlike: &'static str,
     /// Where something was left out.
     pub(super) ellipsis: &'static str,
     /// Between the ends of a range.
@@ -100,6 +102,7 @@ pub(super) const UNICODE: Glyphs = Glyphs {
     cross: "✖",
     dot: "·",
     bullet: "•",
+    unlike: "≠",
     ellipsis: "…",
     to: "–",
     times: "×",
@@ -115,6 +118,7 @@ pub(super) const ASCII: Glyphs = Glyphs {
     cross: "X",
     dot: "-",
     bullet: "*",
+    unlike: "!",
     ellipsis: "...",
     to: "-",
     times: "x",

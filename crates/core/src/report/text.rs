@@ -3,8 +3,9 @@
 use super::layout;
 use super::page::Page;
 use super::style::Role;
-use super::{memory, ranking, recorded, who, words};
+use super::{accounts, memory, ranking, recorded, who, words};
 use crate::case::Case;
+use crate::diagnosis::Finding;
 use crate::evidence::{Evidence, EvidenceId, Gap};
 
 /// Narrowest and widest page.
@@ -52,6 +53,7 @@ pub fn render(case: &Case, options: &TextOptions) -> String {
     let mut page = Page::new(options);
     verdict(&mut page, case);
     who::write(&mut page, case);
+    accounts::write(&mut page, case);
     memory::write(&mut page, case);
     recorded::write(&mut page, case);
     ranking::write(&mut page, case);
@@ -107,7 +109,8 @@ fn remedies(page: &mut Page, case: &Case) {
 }
 
 fn findings(page: &mut Page, case: &Case) {
-    let findings = &case.diagnosis.findings;
+    let shown_elsewhere = |finding: &&Finding| !accounts::is_shown_here(case, finding);
+    let findings: Vec<&Finding> = case.diagnosis.findings.iter().filter(shown_elsewhere).collect();
     if findings.is_empty() {
         return;
     }

@@ -9,6 +9,7 @@ use crate::evidence::{KernelReport, Scope, Trigger, Victim};
 use crate::incident::Origin;
 use crate::incident::history::Recurrence;
 use crate::incident::identity::Identity;
+use crate::kubernetes::ContainerKind;
 use crate::text::Untrusted;
 
 /// Victims of a group kill that are listed one by one.
@@ -165,9 +166,15 @@ fn owner(page: &mut Page, identity: &Identity) {
     } else if let Some(qos) = &identity.qos {
         page.fact("QoS", Role::Plain, qos);
     }
-    let container = [identity.container.clone(), identity.container_id.as_deref().map(words::container_id)];
+    let named = identity.container.clone().map(|name| match identity.container_kind {
+        None | Some(ContainerKind::App) => name,
+        Some(kind) => format!("{name} ({kind})"),
+    });
+    let pause = identity.container_kind.filter(|kind| *kind == ContainerKind::Pause).map(|kind| kind.to_string());
+    let container = [named.or(pause), identity.container_id.as_deref().map(words::container_id)];
     let label = if container.iter().any(Option::is_some) { "container" } else { "run by" };
-    let facts: Vec<String> = container.into_iter().chain([identity.runtime.clone()]).flatten().collect();
+    let facts: Vec<String> =
+        container.into_iter().chain([identity.runtime.clone(), identity.image.clone()]).flatten().collect();
     page.facts(label, Role::Plain, &facts);
 }
 

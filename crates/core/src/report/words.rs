@@ -9,6 +9,7 @@ use crate::case::Case;
 use crate::diagnosis::{Confidence, Killer};
 use crate::evidence::{Comm, KernelReport, Part, Scope, Victim};
 use crate::incident::identity::Identity;
+use crate::kubernetes::Ending;
 use crate::text::{Untrusted, acts_on_its_surroundings, name_in_text};
 use crate::time::{BootTime, When};
 pub(super) use crate::time::{duration, span};
@@ -21,11 +22,18 @@ pub(super) fn event(case: &Case) -> &'static str {
         Killer::NotOom => "NOT AN OOM KILL",
         Killer::KubeletEviction => "EVICTED",
         Killer::UserspaceOom | Killer::OtherSigkill => "KILLED",
+        _ if case.incident.kills.is_empty() => ended(case),
         _ if report.panic.is_some() => "OUT OF MEMORY, KERNEL PANIC",
         _ if report.no_killable_process => "OUT OF MEMORY, NOTHING TO KILL",
         _ if report.victims.len() > 1 => "OOM KILLS",
         _ => "OOM KILL",
     }
+}
+
+/// An end that only Kubernetes tells, and of which nobody knows the killer.
+fn ended(case: &Case) -> &'static str {
+    let ending = case.incident.kubernetes.as_ref().and_then(|account| account.ending.as_ref());
+    if ending.is_some_and(Ending::says_oom) { "OOM KILL, SAYS KUBERNETES" } else { "ENDED" }
 }
 
 /// What killed, as one would say it.
@@ -44,6 +52,7 @@ pub(super) fn cause(case: &Case) -> &'static str {
         Killer::OtherSigkill => "by somebody's SIGKILL, not for memory",
         Killer::NotOom => "memory was not the reason",
         Killer::Unknown if case.incident.report().scope == Some(Scope::Memcg) => "a cgroup's limit, not known which",
+        Killer::Unknown if case.incident.kills.is_empty() => "the kernel's word for it is missing",
         Killer::Unknown => "what ran out of memory is not known",
     }
 }

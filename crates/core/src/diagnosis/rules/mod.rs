@@ -14,11 +14,13 @@ mod cache_not_reclaimable;
 mod counters;
 mod culprit;
 mod dashboards;
+mod ending;
 mod file_rss;
 mod fragmentation;
 mod group_kill;
 mod kernel_memory;
 mod killer;
+mod kubernetes;
 mod limit_probe;
 mod lost_records;
 mod many_small;
@@ -60,6 +62,8 @@ pub struct Rule {
 /// circumstances, and what to do.
 pub const RULES: &[Rule] = &[
     killer::RULE,
+    ending::RULE,
+    kubernetes::RULE,
     counters::RULE,
     sysrq::RULE,
     panic_on_oom::RULE,
@@ -88,6 +92,9 @@ pub const RULES: &[Rule] = &[
     limit_probe::RULE,
     lost_records::RULE,
 ];
+
+/// The rules that can say something where the kernel has reported no kill; the others would each tell the same gap.
+pub const RULES_WITHOUT_KILL: &[Rule] = &[ending::RULE, kubernetes::RULE];
 
 /// What a rule says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +127,8 @@ pub struct Observation {
     pub detail: String,
     /// The parts that it rests on; those that the log has are cited.
     pub parts: &'static [Part],
+    /// A stable name, for machines that count this finding.
+    pub kind: Option<&'static str>,
 }
 
 /// A remedy and its place in the list.
@@ -156,7 +165,16 @@ impl Found {
     /// And another.
     #[must_use]
     pub fn and(mut self, title: impl Into<String>, detail: impl Into<String>, parts: &'static [Part]) -> Self {
-        self.observations.push(Observation { title: title.into(), detail: detail.into(), parts });
+        self.observations.push(Observation { title: title.into(), detail: detail.into(), parts, kind: None });
+        self
+    }
+
+    /// Names the last observation for machines.
+    #[must_use]
+    pub fn named(mut self, kind: &'static str) -> Self {
+        if let Some(last) = self.observations.last_mut() {
+            last.kind = Some(kind);
+        }
         self
     }
 

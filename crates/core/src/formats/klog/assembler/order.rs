@@ -51,8 +51,14 @@ pub(super) const fn stage_of(part: Part) -> u8 {
         Part::Chosen => 12,
         Part::NoKillable | Part::Kill => 13,
         Part::GroupKill => 14,
-        // No line of a log is one of the last three.
-        Part::Lost | Part::Reaper | Part::Panic | Part::FlightRecord | Part::Counters | Part::Processes => 15,
+        // No line of a log is one of the last six.
+        Part::Lost | Part::Reaper | Part::Panic => 15,
+        Part::FlightRecord
+        | Part::Counters
+        | Part::Processes
+        | Part::PodStatus
+        | Part::PodEvents
+        | Part::NodeStatus => 15,
     }
 }
 

@@ -1,0 +1,583 @@
+//! Puts the two accounts side by side: to each kill of the kernel what Kubernetes says of its container, and to each end of a container
+//! that Kubernetes tells of, the kills of the kernel in that pod, which may be none.
+
+use jiff::Timestamp;
+
+use super::account::{
+    Account, BackOff, ContainerAccount, Coverage, EndedBy, Eviction, KernelSide, KillSeen, NodeAccount, PodAccount,
+    State, ToldEvent,
+};
+use super::clock_tie::{Bound, ClockTie, Span};
+use super::witness::{KillWitness, LogClock, end_of_second, is_side_by_side};
+use super::{
+    Condition, ContainerStatus, Directory, Ending, Event, NodeCondition, Pod, PodRecord, Qos, RuntimeContainer, Source,
+};
+use crate::case::Case;
+use crate::incident::identity::Identity;
+use crate::incident::{Incident, Origin};
+use crate::time::When;
+use crate::units::Bytes;
+
+/// A container that ends this long after a kill was not ended by it: the first process of a container that dies takes the others with
+/// it within milliseconds, and the API keeps whole seconds.
+const AT_ONCE_S: i64 = 3;
+/// Kills of a pod that an account cites, the latest ones.
+const KILLS: usize = 16;
+/// `origin.source` of a case that Kubernetes tells and no kernel.
+pub const KUBERNETES: &str = "kubernetes";
+
+/// What of the kernel's log was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogRead {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Logs, which cover what they cover.
+    Logs,
+    /// A watcher has followed it without a loss since then.
+    Since(Timestamp),
+}
+
+/// The two accounts of one node, ready to be compared.
+#[derive(Debug)]
+pub struct Reconciler<'a> {
+    directory: &'a Directory,
+    kills: &'a [KillWitness],
+    log: LogRead,
+    boot: Option<ClockTie>,
+    local: Option<ClockTie>,
+}
+
+impl<'a> Reconciler<'a> {
+    /// `kills`: every kill known, in any order.
+    #[must_use]
+    pub fn new(directory: &'a Directory, kills: &'a [KillWitness], log: LogRead) -> Self {
+        let mut reconciler = Self { directory, kills, log, boot: None, local: None };
+        reconciler.boot = reconciler.tie(LogClock::Boot);
+        reconciler.local = reconciler.tie(LogClock::Local);
+        reconciler
+    }
+
+    /// What Kubernetes says beside a kill; `None` where nobody knows its pod or container.
+    #[must_use]
+    pub fn account(&self, case: &Case) -> Option<Account> {
+        self.account_of(&case.id, &case.incident)
+    }
+
+    /// The same for an incident, by the id of its case.
+    #[must_use]
+    pub fn account_of(&self, id_of_case: &str, incident: &Incident) -> Option<Account> {
+        let witness = self.kills.iter().find(|kill| kill.case == id_of_case);
+        let nobody = Identity::default();
+        let identity = incident.identity.as_ref().unwrap_or(&nobody);
+        let id = identity.container_id.as_deref();
+        let record = identity.pod_uid.as_deref().and_then(|uid| self.directory.pod(uid));
+        let runtime = id.and_then(|id| self.directory.runtime_container(id));
+        let mut account = match (record, runtime) {
+            (Some(record), _) => self.of_pod(record),
+            (None, Some(container)) => of_runtime(container, self.directory)?,
+            (None, None) => self.of_node(witness?)?,
+        };
+        let pod = record.map(PodRecord::with_statuses);
+        let name = identity.container.as_deref();
+        account.container = pod.zip(name).map(|(pod, name)| container_account(pod, name, account.source));
+        account.ending = id.and_then(|id| self.ending_of(record, id));
+        account.ended_by =
+            witness.zip(account.ending.as_ref()).map(|(kill, ending)| self.ended_by(kill, ending, record));
+        account.kernel = self.kernel_side(identity, account.ending.as_ref(), Some(id_of_case), incident.at.wall);
+        account.node = account.node.or_else(|| self.of_node(witness?)?.node);
+        if let (Some(node), Some(kill)) = (&mut account.node, witness) {
+            self.add_system_oom_events(node, kill);
+        }
+        Some(account)
+    }
+
+    /// Every end that Kubernetes tells as an OOM kill, a SIGKILL or an eviction, and that no kill of the kernel explains; in no order.
+    #[must_use]
+    pub fn untold(&self) -> Vec<Incident> {
+        self.directory.pods().flat_map(|(uid, record)| self.untold_of(uid, record)).collect()
+    }
+
+    /// The same, of one pod.
+    #[must_use]
+    pub fn untold_of(&self, uid: &str, record: &PodRecord) -> Vec<Incident> {
+        let eviction = eviction(record);
+        let mut found = Vec::new();
+        let is_of_eviction = |ending: &Ending| {
+            let Some(eviction) = &eviction else { return false };
+            eviction
+                .at
+                .zip(ending.finished)
+                .is_none_or(|(evicted, ended)| ended.as_second() + AT_ONCE_S >= evicted.as_second())
+        };
+        let runtime = self.directory.containers().filter(|(container, _)| container.pod_uid.as_deref() == Some(uid));
+        let by_runtime = runtime.filter_map(|(container, source)| Ending::of_runtime(container, source));
+        let known = |ending: &Ending| record.endings.iter().any(|known| known.is_same(ending));
+        let endings = record.endings.iter().cloned().chain(by_runtime.filter(|ending| !known(ending)));
+        for ending in endings.filter(is_worth_a_case).filter(|ending| !is_of_eviction(ending)) {
+            if !self.is_explained(&ending, record) {
+                found.push(self.incident_of(uid, record, Some(ending), None));
+            }
+        }
+        found.extend(eviction.map(|eviction| self.incident_of(uid, record, None, Some(eviction))));
+        found
+    }
+
+    fn incident_of(
+        &self,
+        uid: &str,
+        record: &PodRecord,
+        ending: Option<Ending>,
+        eviction: Option<Eviction>,
+    ) -> Incident {
+        let mut identity = Identity {
+            pod_uid: Some(uid.to_owned()),
+            container_id: ending.as_ref().and_then(|ending| ending.container_id.clone()),
+            container: ending.as_ref().and_then(|ending| ending.container.clone()),
+            container_kind: ending.as_ref().and_then(|ending| ending.kind),
+            ..Identity::default()
+        };
+        self.directory.complete(&mut identity);
+        if identity.container_id.is_none() {
+            (identity.container, identity.container_kind, identity.image) = (None, None, None);
+        }
+        let wall = ending
+            .as_ref()
+            .map_or_else(|| eviction.as_ref().and_then(|eviction| eviction.at), |ending| ending.finished);
+        let mut account = self.of_pod(record);
+        let name = ending.as_ref().and_then(|ending| ending.container.as_deref());
+        account.container = name.map(|name| container_account(record.with_statuses(), name, account.source));
+        account.kernel = self.kernel_side(&identity, ending.as_ref(), None, wall);
+        account.ending = ending;
+        account.eviction = eviction;
+        let mut incident = Incident {
+            at: When { wall, ..When::default() },
+            origin: Origin { source: KUBERNETES.to_owned(), host: identity.node.clone(), ..Origin::default() },
+            identity: Some(identity),
+            ..Incident::default()
+        };
+        incident.add_kubernetes(account);
+        incident
+    }
+
+    /// What Kubernetes says of a pod, with the pods' own events.
+    #[must_use]
+    pub fn account_of_pod(&self, record: &PodRecord) -> Account {
+        self.of_pod(record)
+    }
+
+    /// Every container of a pod, by its latest status that has them.
+    #[must_use]
+    pub fn containers_of(record: &PodRecord) -> Vec<ContainerAccount> {
+        let pod = record.with_statuses();
+        pod.containers().map(|(_, container)| container_account(pod, &container.name, record.source)).collect()
+    }
+
+    /// Every container of a pod that only the runtime knows, each by its latest instance.
+    #[must_use]
+    pub fn containers_of_runtime(directory: &Directory, uid: &str) -> Vec<ContainerAccount> {
+        let mut latest: indexmap::IndexMap<&str, &RuntimeContainer> = indexmap::IndexMap::new();
+        for (container, _) in directory.containers().filter(|(container, _)| container.pod_uid.as_deref() == Some(uid))
+        {
+            let Some(name) = container.container.as_deref() else { continue };
+            let known = latest.entry(name).or_insert(container);
+            if known.started < container.started {
+                *known = container;
+            }
+        }
+        latest.into_values().filter_map(runtime_account).collect()
+    }
+
+    fn of_pod(&self, record: &PodRecord) -> Account {
+        Account {
+            source: record.source,
+            as_of: record.seen,
+            pod: Some(pod_account(record)),
+            container: None,
+            ending: None,
+            ended_by: None,
+            eviction: eviction(record),
+            events: record.events.iter().map(told).collect(),
+            node: node_account(self.directory),
+            kernel: KernelSide::default(),
+        }
+    }
+
+    /// How an instance ended, by the best witness.
+    fn ending_of(&self, record: Option<&PodRecord>, id: &str) -> Option<Ending> {
+        let is_it = |ending: &&Ending| ending.container_id.as_deref().is_some_and(|full| full.starts_with(id));
+        let by_status = record.and_then(|record| record.endings.iter().find(is_it).cloned());
+        by_status.or_else(|| {
+            let container = self.directory.runtime_container(id)?;
+            let source =
+                self.directory.containers().find(|(known, _)| known.id == container.id).map(|(_, source)| source);
+            Ending::of_runtime(container, source.unwrap_or(Source::Cri))
+        })
+    }
+
+    /// Whether some kill ended this instance.
+    fn is_explained(&self, ending: &Ending, record: &PodRecord) -> bool {
+        self.kills_in(ending).any(|kill| {
+            matches!(
+                self.ended_by(kill, ending, Some(record)),
+                EndedBy::Kill | EndedBy::ChildsStatus | EndedBy::Unknown
+            )
+        })
+    }
+
+    fn kills_in(&self, ending: &Ending) -> impl Iterator<Item = &'a KillWitness> {
+        let id = ending.container_id.clone();
+        self.kills.iter().filter(move |kill| id.is_some() && kill.container_id == id)
+    }
+
+    fn ended_by(&self, kill: &KillWitness, ending: &Ending, record: Option<&PodRecord>) -> EndedBy {
+        // A first process that the kernel kills leaves 137; any other code is its own word.
+        if !ending.is_sigkill() {
+            return EndedBy::Otherwise;
+        }
+        let before = self.seconds_before(kill, ending);
+        if before.is_some_and(|(least, most)| least > AT_ONCE_S || most < -AT_ONCE_S) {
+            return EndedBy::Otherwise;
+        }
+        let at_once = before.is_some_and(|(_, most)| most <= AT_ONCE_S + 2);
+        let alone = record
+            .is_some_and(|record| record.pod.containers().filter(|(kind, _)| is_side_by_side(*kind)).count() == 1);
+        let init = kill.container_id.as_deref().and_then(|id| self.directory.runtime_container(id)?.init_pid);
+        match (kill.hit_first_process(init, alone), at_once) {
+            (Some(true), _) => EndedBy::Kill,
+            (Some(false), true) => EndedBy::ChildsStatus,
+            (Some(false), false) => EndedBy::Otherwise,
+            (None, true) => EndedBy::Kill,
+            (None, false) => EndedBy::Unknown,
+        }
+    }
+
+    /// Seconds from a kill to an end, at least and at most.
+    fn seconds_before(&self, kill: &KillWitness, ending: &Ending) -> Option<(i64, i64)> {
+        let (span, end) = (self.span(kill)?, ending.finished?);
+        let seconds = |from: Timestamp, to: Timestamp| to.as_second() - from.as_second();
+        Some((seconds(span.to, end), seconds(span.from, end_of_second(end))))
+    }
+
+    /// Whether a kill was in another container while this instance was running. A restarted container is not another one.
+    fn is_beside(&self, kill: &KillWitness, ending: &Ending) -> Option<bool> {
+        let name = kill.container_id.as_deref().and_then(|id| self.directory.container_name(id));
+        if name.is_some() && name == ending.container.as_deref() {
+            return Some(false);
+        }
+        let (span, started, finished) = (self.span(kill)?, ending.started?, ending.finished?);
+        Some(span.to >= started && span.from <= end_of_second(finished))
+    }
+
+    /// When a kill was, on the wall.
+    fn span(&self, kill: &KillWitness) -> Option<Span> {
+        kill.wall().or_else(|| {
+            let (clock, us) = kill.log_us()?;
+            let tie = if clock == LogClock::Boot { self.boot } else { self.local };
+            tie?.span_of(us)
+        })
+    }
+
+    /// Ties the clock of a log without dates to the wall.
+    fn tie(&self, clock: LogClock) -> Option<ClockTie> {
+        let bounds = self.kills.iter().filter(|kill| kill.wall().is_none()).filter_map(|kill| {
+            let (of, log_us) = kill.log_us()?;
+            let id = kill.container_id.as_deref()?;
+            let record = kill.pod_uid.as_deref().and_then(|uid| self.directory.pod(uid));
+            let ending = self.ending_of(record, id);
+            let running = record.and_then(|record| {
+                let status = record.with_statuses().statuses().find(|status| status.id() == Some(id))?;
+                status.state.running.as_ref()?.started_at
+            });
+            let not_before = ending.as_ref().and_then(|ending| ending.started).or(running);
+            let not_after = ending.and_then(|ending| ending.finished).map(end_of_second);
+            let told = self.first_system_oom(kill).map(end_of_second);
+            let not_after = [not_after, told].into_iter().flatten().min();
+            (of == clock).then_some(Bound { log_us, not_before, not_after })
+        });
+        ClockTie::of(&bounds.collect::<Vec<_>>())
+    }
+
+    fn kernel_side(
+        &self,
+        identity: &Identity,
+        ending: Option<&Ending>,
+        own: Option<&str>,
+        at: Option<Timestamp>,
+    ) -> KernelSide {
+        let pod = identity.pod_uid.as_ref();
+        let of_pod = |kill: &&KillWitness| {
+            Some(kill.case.as_str()) != own
+                && pod.is_some()
+                && (kill.pod_uid.as_ref() == pod || kill.limit_pod_uid.as_ref() == pod)
+        };
+        let seen = |kill: &KillWitness| -> KillSeen {
+            let same = identity.container_id.is_some() && kill.container_id == identity.container_id;
+            let seconds = ending.and_then(|ending| self.seconds_before(kill, ending)).map(|(least, _)| least);
+            kill.seen(same, ending.and_then(|ending| self.is_beside(kill, ending)), seconds)
+        };
+        let mut kills: Vec<KillSeen> = self.kills.iter().filter(of_pod).map(seen).collect();
+        kills.drain(..kills.len().saturating_sub(KILLS));
+        KernelSide { log: self.coverage(at), kills }
+    }
+
+    fn coverage(&self, at: Option<Timestamp>) -> Coverage {
+        match (self.log, at) {
+            (LogRead::Nothing, _) => Coverage::None,
+            (LogRead::Since(since), Some(at)) if at >= since => Coverage::Whole,
+            (LogRead::Since(_), _) => Coverage::Uncertain,
+            (LogRead::Logs, at) => {
+                let spans: Vec<Span> = self.kills.iter().filter_map(|kill| self.span(kill)).collect();
+                let within =
+                    at.is_some_and(|at| spans.iter().any(|s| s.to <= at) && spans.iter().any(|s| s.from >= at));
+                if within { Coverage::Whole } else { Coverage::Uncertain }
+            }
+        }
+    }
+
+    /// Where only the node speaks of a kill.
+    fn of_node(&self, kill: &KillWitness) -> Option<Account> {
+        let event = self.directory.node_events.iter().find(|event| names_victim(event, kill))?;
+        let name = event.involved_object.name.clone()?;
+        Some(Account {
+            source: Source::File,
+            as_of: None,
+            pod: None,
+            container: None,
+            ending: None,
+            ended_by: None,
+            eviction: None,
+            events: Vec::new(),
+            node: Some(NodeAccount { name, ..NodeAccount::default() }),
+            kernel: KernelSide::default(),
+        })
+    }
+
+    /// `SystemOOM` events that name a victim of this kill, and when the kubelet that sent them was started.
+    fn add_system_oom_events(&self, node: &mut NodeAccount, kill: &KillWitness) {
+        let events = || self.directory.node_events.iter();
+        node.events = events().filter(|event| names_victim(event, kill)).map(told).collect();
+        let told = node.events.iter().filter_map(|event| event.first).min();
+        let starts = events()
+            .filter(|event| event.reason == "Starting" && event.message.contains("kubelet"))
+            .filter_map(Event::last);
+        node.kubelet_started = starts.filter(|started| told.is_some_and(|told| *started <= told)).max();
+    }
+
+    /// `SystemOOM` events that name a process of which no kill is known.
+    pub fn unmatched_system_oom(&self) -> impl Iterator<Item = &'a Event> {
+        let is_known = |event: &Event| self.kills.iter().any(|kill| names_victim(event, kill));
+        self.directory.node_events.iter().filter(move |event| event.reason == "SystemOOM" && !is_known(event))
+    }
+
+    fn first_system_oom(&self, kill: &KillWitness) -> Option<Timestamp> {
+        self.directory.node_events.iter().filter(|event| names_victim(event, kill)).filter_map(Event::first).min()
+    }
+}
+
+/// `System OOM encountered, victim process: python3, pid: 10556` (pkg/kubelet/oom/oom_watcher_linux.go).
+fn names_victim(event: &Event, kill: &KillWitness) -> bool {
+    if event.reason != "SystemOOM" {
+        return false;
+    }
+    let pid = event.message.rsplit_once("pid: ").and_then(|(_, pid)| pid.trim().parse().ok());
+    pid.is_some_and(|pid: u32| kill.pids.contains(&pid))
+}
+
+/// Ends that somebody may take for an OOM kill.
+fn is_worth_a_case(ending: &Ending) -> bool {
+    ending.says_oom() || ending.is_sigkill() || ending.reason.as_deref() == Some("ContainerStatusUnknown")
+}
+
+/// What the kubelet did to the pod, by its status or by the event.
+fn eviction(record: &PodRecord) -> Option<Eviction> {
+    let status = &record.pod.status;
+    let event = record.events.iter().rev().find(|event| event.reason == "Evicted");
+    let by_status = status.reason.as_deref() == Some("Evicted");
+    let message = match (by_status, event) {
+        (true, event) => {
+            status.message.clone().or_else(|| event.map(|event| event.message.clone())).unwrap_or_default()
+        }
+        (false, Some(event)) => event.message.clone(),
+        (false, None) => return None,
+    };
+    let disrupted = status.conditions.iter().find(|condition| condition.kind == "DisruptionTarget");
+    let at = event.and_then(Event::first).or_else(|| disrupted?.last_transition_time);
+    Some(Eviction::of_message(at, message))
+}
+
+fn told(event: &Event) -> ToldEvent {
+    ToldEvent {
+        first: event.first(),
+        last: event.last(),
+        count: event.count,
+        reason: event.reason.clone(),
+        message: event.message.clone(),
+        container: event.container().map(str::to_owned),
+    }
+}
+
+fn pod_account(record: &PodRecord) -> PodAccount {
+    let pod = &record.pod;
+    let meta = &pod.metadata;
+    let is_odd = |condition: &&Condition| {
+        let usual = matches!(
+            condition.kind.as_str(),
+            "Ready" | "ContainersReady" | "Initialized" | "PodScheduled" | "PodReadyToStartContainers"
+        );
+        if usual { condition.status != "True" } else { condition.status == "True" }
+    };
+    PodAccount {
+        namespace: meta.namespace.clone(),
+        name: meta.name.clone(),
+        uid: pod.cgroup_uid().map(str::to_owned),
+        phase: pod.status.phase.clone(),
+        reason: pod.status.reason.clone(),
+        message: pod.status.message.clone(),
+        qos: Some(pod.qos()),
+        priority: pod.spec.priority,
+        restart_policy: pod.spec.restart_policy.clone(),
+        deletion: meta.deletion_timestamp,
+        grace_seconds: meta.deletion_grace_period_seconds.or(pod.spec.termination_grace_period_seconds),
+        containers: pod.containers().count(),
+        conditions: pod.status.conditions.iter().filter(is_odd).cloned().collect(),
+        gone: record.gone,
+        labels: std::collections::BTreeMap::new(),
+    }
+}
+
+fn container_account(pod: &Pod, name: &str, source: Source) -> ContainerAccount {
+    let spec = pod.container(name);
+    let resources = spec.map(|container| &container.resources);
+    let memory = |quantity: Option<super::Quantity>| quantity.map(super::Quantity::bytes);
+    let account = ContainerAccount {
+        name: name.to_owned(),
+        kind: pod.kind_of(name),
+        image: spec.and_then(|container| container.image.clone()),
+        limit_bytes: memory(resources.and_then(super::Resources::memory_limit)),
+        request_bytes: memory(resources.and_then(super::Resources::memory_request)),
+        ..ContainerAccount::default()
+    };
+    match pod.status_of(name) {
+        Some(status) => with_status(account, pod, status, source),
+        None => account,
+    }
+}
+
+fn with_status(account: ContainerAccount, pod: &Pod, status: &ContainerStatus, source: Source) -> ContainerAccount {
+    let state = &status.state;
+    let last = status.last_state.terminated.as_ref().map(|ended| Ending::of(pod, status, ended, source));
+    let (what, reason) = match (&state.waiting, &state.running, &state.terminated) {
+        (Some(waiting), _, _) => (Some(State::Waiting), waiting.reason.clone()),
+        (_, Some(_), _) => (Some(State::Running), None),
+        (_, _, Some(ended)) => (Some(State::Terminated), ended.reason.clone()),
+        _ => (None, None),
+    };
+    ContainerAccount {
+        image: account.image.or_else(|| status.image.clone()),
+        resize: resize(pod),
+        restart_count: Some(status.restart_count),
+        ready: Some(status.ready),
+        state: what,
+        reason,
+        running_since: state.running.as_ref().and_then(|running| running.started_at),
+        current_id: status.id().map(str::to_owned),
+        back_off: back_off(status, last.as_ref()),
+        last,
+        ..account
+    }
+}
+
+/// A resize that the kubelet has not finished (`status.resize` before 1.33, conditions since).
+fn resize(pod: &Pod) -> Option<String> {
+    let condition = pod.status.conditions.iter().find(|condition| {
+        matches!(condition.kind.as_str(), "PodResizePending" | "PodResizeInProgress") && condition.status == "True"
+    });
+    let by_condition = condition.map(|condition| match &condition.reason {
+        Some(reason) => format!("{}: {reason}", condition.kind),
+        None => condition.kind.clone(),
+    });
+    by_condition.or_else(|| pod.status.resize.clone().filter(|resize| !resize.is_empty()))
+}
+
+/// `back-off 20s restarting failed container=…` (pkg/kubelet/kuberuntime/kuberuntime_manager.go, `doBackOff`).
+fn back_off(status: &ContainerStatus, last: Option<&Ending>) -> Option<BackOff> {
+    let waiting =
+        status.state.waiting.as_ref().filter(|waiting| waiting.reason.as_deref() == Some("CrashLoopBackOff"))?;
+    let words = waiting.message.as_deref().and_then(|message| message.strip_prefix("back-off "));
+    let length = words.and_then(|words| words.split_once(' ')).and_then(|(length, _)| go_duration(length));
+    let end = last.and_then(|last| last.finished);
+    let until = end
+        .zip(length)
+        .map(|(end, seconds)| super::clock_tie::moved(end, i64::try_from(seconds).unwrap_or(0) * 1_000_000));
+    Some(BackOff { seconds: length, until })
+}
+
+/// `20s`, `2m40s`, `5m0s`
+fn go_duration(text: &str) -> Option<u64> {
+    let length: jiff::SignedDuration = text.parse().ok()?;
+    u64::try_from(length.as_secs()).ok()
+}
+
+fn node_account(directory: &Directory) -> Option<NodeAccount> {
+    let node = directory.node.as_ref()?;
+    let is_odd = |condition: &&NodeCondition| match condition.kind.as_str() {
+        "MemoryPressure" => true,
+        "Ready" => condition.status != "True",
+        _ => condition.status == "True",
+    };
+    Some(NodeAccount {
+        name: node.metadata.name.clone(),
+        conditions: node.status.conditions.iter().filter(is_odd).cloned().collect(),
+        memory_pressure: directory.memory_pressure.clone(),
+        ..NodeAccount::default()
+    })
+}
+
+/// Where only the runtime knows the container: no pod's status, but names, and how the instance ended.
+fn of_runtime(container: &RuntimeContainer, directory: &Directory) -> Option<Account> {
+    let (_, source) = directory.containers().find(|(known, _)| known.id == container.id)?;
+    let same_pod = |other: &RuntimeContainer| {
+        other.container.is_some() && container.pod_uid.is_some() && other.pod_uid == container.pod_uid
+    };
+    let names: std::collections::BTreeSet<&str> = directory
+        .containers()
+        .filter(|(other, _)| same_pod(other))
+        .filter_map(|(other, _)| other.container.as_deref())
+        .collect();
+    Some(Account {
+        source,
+        as_of: None,
+        pod: Some(PodAccount {
+            namespace: container.namespace.clone(),
+            name: container.pod.clone()?,
+            uid: container.pod_uid.clone(),
+            qos: None::<Qos>,
+            containers: names.len(),
+            ..PodAccount::default()
+        }),
+        container: runtime_account(container),
+        ending: None,
+        ended_by: None,
+        eviction: None,
+        events: Vec::new(),
+        node: node_account(directory),
+        kernel: KernelSide::default(),
+    })
+}
+
+/// A container by the runtime's words; `None` for a sandbox.
+fn runtime_account(container: &RuntimeContainer) -> Option<ContainerAccount> {
+    Some(ContainerAccount {
+        name: container.container.clone()?,
+        kind: container.kind,
+        image: container.image.clone(),
+        limit_bytes: container.memory_limit.filter(|limit| *limit > Bytes(0)),
+        restart_count: container.restart_count,
+        state: Some(if container.finished.is_some() { State::Terminated } else { State::Running }),
+        reason: container.reason.clone(),
+        running_since: container.started.filter(|_| container.finished.is_none()),
+        current_id: Some(container.id.clone()),
+        ..ContainerAccount::default()
+    })
+}

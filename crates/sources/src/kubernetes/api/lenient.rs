@@ -1,0 +1,98 @@
+//! Objects one by one, so that one of them that cannot be read costs nothing but itself.
+//!
+//! Who it is is read from whatever is there; the rest is a `Result`. Fields that nobody here asks for (`managedFields` is half of a
+//! pod) are gone once the object is read, and never more than one object is held as a whole.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// An object, or why it cannot be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Lenient<T> {
+    /// Namespace and name, as far as they can be told.
+    pub(crate) full_name: String,
+    /// The uid that the cgroups of a pod carry (see `Pod::cgroup_uid`).
+    pub(crate) uid: Option<String>,
+    /// The server's version of it.
+    pub(crate) resource_version: Option<String>,
+    /// All that is wanted of it.
+    pub(crate) object: Result<T, String>,
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let name = text("/metadata/name").unwrap_or_else(|| "without a name".to_owned());
+        let hash = text("/metadata/annotations/kubernetes.io~1config.hash");
+        Ok(Self {
+            full_name: text("/metadata/namespace")
+                .map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}")),
+            uid: hash.or_else(|| text("/metadata/uid")),
+            resource_version: text("/metadata/resourceVersion"),
+            object: serde_json::from_value(value).map_err(|error| error.to_string()),
+        })
+    }
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(bound(deserialize = "T: DeserializeOwned"))]
+pub(crate) struct Page<T> {
+    #[serde(default)]
+    pub(crate) metadata: ListMeta,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(crate) items: Vec<Lenient<T>>,
+}
+
+/// `metadata` of a list.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ListMeta {
+    pub(crate) resource_version: Option<String>,
+    #[serde(rename = "continue")]
+    pub(crate) next: Option<String>,
+}
+
+fn null_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl<T> fmt::Display for Lenient<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.full_name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oomscope_core::kubernetes::Pod;
+
+    /// The pods beside a malformed one are read, and that one still says who it is.
+    #[test]
+    fn one_bad_pod() {
+        let text = r#"{"metadata":{"resourceVersion":"7","continue":""},"items":[
+            {"metadata":{"name":"a","namespace":"x","uid":"1","resourceVersion":"5","managedFields":[{}]}},
+            {"metadata":{"name":"b","namespace":"x","uid":"2"},"spec":{"containers":"none"}},
+            {"metadata":{"annotations":{"kubernetes.io/config.hash":"h"},"uid":"3"}}, 7]}"#;
+        let page: Page<Pod> = serde_json::from_str(text).unwrap();
+        let read: Vec<_> =
+            page.items.iter().map(|item| (item.full_name.as_str(), item.uid.as_deref(), item.object.is_ok())).collect();
+        let expected = [
+            ("x/a", Some("1"), true),
+            ("x/b", Some("2"), false),
+            ("without a name", Some("h"), true),
+            ("without a name", None, false),
+        ];
+        assert_eq!(read, expected);
+        assert!(serde_json::from_str::<Page<Pod>>(r#"{"items":null}"#).unwrap().items.is_empty());
+    }
+}

@@ -1,0 +1,138 @@
+//! A kubepods of one's own, below a scratch cgroup of one's own.
+//!
+//! runc makes a container's folder in every hierarchy of cgroup v1, under the path that it has in the memory hierarchy, and removes
+//! only the last one. What it made above is removed here, and nothing that was there before.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use oomscope_core::units::Bytes;
+use oomscope_sources::cgroup::{Scratch, Version};
+use oomscope_sources::host_root::HostRoot;
+
+/// As much as all pods of a test may take together.
+const LIMIT: Bytes = Bytes(1 << 30);
+const MOUNTS: &str = "/sys/fs/cgroup";
+/// Killed processes hold their cgroup for a moment.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Cgroups {
+    scratch: Scratch,
+    /// The scratch cgroup's path in every hierarchy.
+    path: PathBuf,
+    /// In the other hierarchies: the first folder of the path that was not there.
+    made_by_runc: Vec<PathBuf>,
+}
+
+impl Cgroups {
+    pub(super) fn new() -> Result<Self> {
+        let scratch = Scratch::create(&HostRoot::default(), LIMIT)?;
+        let mount = match scratch.version() {
+            Version::V1 => Path::new(MOUNTS).join("memory"),
+            Version::V2 => PathBuf::from(MOUNTS),
+        };
+        let path =
+            scratch.folder().strip_prefix(&mount).context("cgroups are not mounted at the usual place")?.to_owned();
+        let made_by_runc = match scratch.version() {
+            Version::V1 => other_hierarchies(&mount)?.iter().filter_map(|other| first_missing(other, &path)).collect(),
+            Version::V2 => Vec::new(),
+        };
+        Ok(Self { scratch, path, made_by_runc })
+    }
+
+    /// The folder that kubepods is in, of the memory hierarchy.
+    pub(super) fn folder(&self) -> &Path {
+        self.scratch.folder()
+    }
+
+    /// The path by which runc and the kernel call a cgroup of a pod.
+    pub(super) fn path(&self, below: &str) -> String {
+        format!("/{}/{below}", self.path.display())
+    }
+
+    /// Makes a pod's cgroup as the kubelet does.
+    pub(super) fn make(&self, below: &str, limit: Option<Bytes>) -> Result<()> {
+        let folder = self.folder().join(below);
+        let mut made = self.folder().to_owned();
+        for part in Path::new(below) {
+            if self.scratch.version() == Version::V2 {
+                fs::write(made.join("cgroup.subtree_control"), "+memory")
+                    .with_context(|| format!("passing memory on in {}", made.display()))?;
+            }
+            made.push(part);
+            match fs::create_dir(&made) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(error).with_context(|| format!("making {}", made.display()));
+                }
+                _ => {}
+            }
+        }
+        if let Some(limit) = limit {
+            let file = match self.scratch.version() {
+                Version::V1 => "memory.limit_in_bytes",
+                Version::V2 => "memory.max",
+            };
+            fs::write(folder.join(file), limit.0.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Kills what still runs in them, which is nobody's but the test's, and removes all that was made.
+    pub(super) fn remove(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let folders = below(self.folder());
+            folders.iter().for_each(|folder| kill_all(folder));
+            let left = folders.iter().filter(|folder| fs::remove_dir(folder).is_err()).count();
+            if left == 0 || Instant::now() > deadline {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        for made in &self.made_by_runc {
+            for folder in below(made).iter().chain([made]) {
+                // Not empty, or somebody else's by now: then it stays.
+                let _ = fs::remove_dir(folder);
+            }
+        }
+    }
+}
+
+/// Every hierarchy of cgroup v1 but the memory's, and the unified one beside them.
+fn other_hierarchies(memory: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(MOUNTS)? {
+        let path = entry?.path();
+        // Several controllers may share a hierarchy, and then have links to it.
+        if path != memory && fs::symlink_metadata(&path)?.is_dir() {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn first_missing(hierarchy: &Path, path: &Path) -> Option<PathBuf> {
+    let mut folder = hierarchy.to_owned();
+    path.iter().find_map(|part| {
+        folder.push(part);
+        (!folder.exists()).then(|| folder.clone())
+    })
+}
+
+/// The cgroups below a folder, the innermost first.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let folders =
+        entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path());
+    folders.flat_map(|path| below(&path).into_iter().chain([path])).collect()
+}
+
+fn kill_all(cgroup: &Path) {
+    let pids = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    for pid in pids.lines().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?)) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
