@@ -26,7 +26,7 @@ VARIANTS = {
     "nothing of Kubernetes": {**DEVICE, "kubernetes": {"enabled": False}, "serviceAccount": {"create": False}, "rbac": {"create": False},
                               "priorityClass": {"create": False}, "hostPID": False, "seLinuxType": "",
                               "identity": {"runtimeFolder": "", "stateFolder": "", "podLogs": False}},
-    "everything": {**DEVICE, "kubernetes": {"kubelet": "proxy"}, "openshift": {"enabled": True}, "namespace": {"create": True},
+    "everything": {**DEVICE, "kubernetes": {"kubelet": "proxy", "kubeletConfigFile": "/var/lib/kubelet/config.yaml"}, "openshift": {"enabled": True}, "namespace": {"create": True},
                    "image": {"repository": "example.com/team/oomscope", "tag": "1.2.3", "pullSecrets": [{"name": "key"}]},
                    "watch": {"output": "text", "keepV1Peaks": True, "extraArgs": ["--finest", "20ms"]},
                    "serviceAccount": {"name": "watcher", "annotations": {"example.com/a": "b"}},
