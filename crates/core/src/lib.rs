@@ -10,6 +10,7 @@
 //! arguments. `clippy.toml` beside it enforces that. It therefore runs as well on a laptop, over a log from
 //! a node that no longer exists, as on that node.
 
+pub mod audit;
 pub mod case;
 pub mod diagnosis;
 pub mod evidence;

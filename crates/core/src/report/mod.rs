@@ -20,6 +20,7 @@ mod who;
 mod words;
 
 pub mod accounts;
+pub mod audit;
 pub mod inspection;
 pub mod json;
 pub mod ledger;
