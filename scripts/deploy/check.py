@@ -119,6 +119,8 @@ def consistency():
         selector = by_kind["DaemonSet"]["spec"]["selector"]["matchLabels"]
         if not selector.items() <= pod["metadata"]["labels"].items():
             yield f"{name}: the selector does not select the pod"
+        if pod["metadata"]["labels"]["app.kubernetes.io/name"] != "oomscope":
+            yield f"{name}: `oomscope pod` does not find the pod: app/src/cli/pod/agent.rs"
         container = pod["spec"]["containers"][0]
         if {m["name"] for m in container["volumeMounts"]} != {v["name"] for v in pod["spec"]["volumes"]}:
             yield f"{name}: mounts and volumes differ"
@@ -159,7 +161,9 @@ def flags(binary):
 
 
 def containerfile():
-    """hadolint has nothing to say of the Containerfile."""
+    """hadolint has nothing to say of the Containerfile, and the program is where `oomscope pod` runs it in the image."""
+    if "/image/usr/bin/oomscope" not in (chart.ROOT / "deploy/Containerfile").read_text():
+        yield "/usr/bin/oomscope is not in the image: app/src/cli/pod/agent.rs"
     hadolint = pathlib.Path(sys.executable).parent / "hadolint"
     done = subprocess.run([hadolint, "--no-color", chart.ROOT / "deploy/Containerfile"], capture_output=True, text=True, check=False)
     if done.returncode:

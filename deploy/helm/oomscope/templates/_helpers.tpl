@@ -18,8 +18,9 @@
 {{- if eq $name .Release.Namespace }}{{ $name }}{{ else }}{{ printf "%s-%s" .Release.Namespace $name | trunc 63 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
+{{- /* The name is fixed: by it `oomscope pod` finds the watcher of a pod's node. */ -}}
 {{- define "oomscope.selector" -}}
-app.kubernetes.io/name: {{ include "oomscope.name" . }}
+app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
