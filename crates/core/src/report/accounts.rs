@@ -30,8 +30,10 @@ pub(super) fn write(page: &mut Page, case: &Case) {
     page.heading("KERNEL AND KUBERNETES", &note);
     page.facts("kernel", Role::Plain, &kernel(case, account));
     if let Some(pod) = &account.pod {
-        let words = [Some("pod".to_owned()), pod.phase.clone(), pod.reason.clone()].into_iter().flatten();
-        let mut facts = vec![words.collect::<Vec<_>>().join(" ")];
+        let phase = pod.phase.as_ref().map(|phase| format!("pod {phase}"));
+        let words: Vec<String> = phase.into_iter().chain(pod.reason.clone()).collect();
+        let mut facts = Vec::new();
+        facts.extend((!words.is_empty()).then(|| words.join(" ")));
         facts.extend(pod.gone.then(|| "gone by now".to_owned()));
         facts.push(asked(account));
         page.facts("status", Role::Plain, &facts);
