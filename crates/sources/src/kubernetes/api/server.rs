@@ -151,7 +151,8 @@ pub(crate) enum From<'a> {
 fn client(config: &Config, patience: Duration, namespace: &str) -> kube::Result<Client> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
-    connector.set_connect_timeout(Some(patience));
+    // Whoever cannot even be connected to is away, not slow.
+    connector.set_connect_timeout(Some(patience / 2));
     connector.set_keepalive(Some(KEEPALIVE_IDLE));
     connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     connector.set_keepalive_retries(Some(KEEPALIVE_PROBES));

@@ -85,7 +85,7 @@ impl Reflector {
                 }
                 Outcome::WatchEnded => None,
                 Outcome::Refused(error) => {
-                    self.shared.gap_begins(&self.ask.what, format!("{}: {}", error.of, error.why));
+                    self.shared.refused(&error);
                     on_reach(false);
                     match error.why {
                         Why::Throttled { retry_after } => retry_after,
@@ -101,7 +101,7 @@ impl Reflector {
     }
 
     fn reached(&self, on_reach: &impl Fn(bool)) {
-        self.shared.gap_ends(&self.ask.what);
+        self.shared.answered(&self.ask.what);
         on_reach(true);
     }
 
