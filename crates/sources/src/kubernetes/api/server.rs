@@ -232,14 +232,16 @@ fn without_secrets(error: &kube::Error) -> String {
     }
 }
 
-/// A credential plugin may print the credential that it was asked for.
+/// A credential plugin may print the credential that it was asked for, and may be given others by its command line.
 fn without_output(error: &AuthError) -> String {
     match error {
-        AuthError::AuthExecRun { cmd, out } => {
-            let command = cmd.split_whitespace().next().unwrap_or_default();
-            format!("the credential plugin {command} failed with {}", out.status)
+        AuthError::AuthExecRun { out, .. } => {
+            format!(
+                "the kubeconfig's credential plugin failed ({}); `kubectl get nodes` shows what it says",
+                out.status
+            )
         }
-        AuthError::AuthExecParse(_) => "the credential plugin's output cannot be read".to_owned(),
+        AuthError::AuthExecParse(_) => "the output of the kubeconfig's credential plugin cannot be read".to_owned(),
         other => chain(other),
     }
 }
