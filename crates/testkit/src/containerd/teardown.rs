@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Containerd;
 use super::messages::{Id, Nothing};
+use super::{Containerd, lock};
 
 impl Drop for Containerd {
     fn drop(&mut self) {
@@ -14,7 +14,8 @@ impl Drop for Containerd {
             // The test has ended it; the sandboxes are removed through it.
             let _ = self.start_daemon();
         }
-        for Id { id } in self.sandboxes.take() {
+        self.remove_plain();
+        for Id { id } in std::mem::take(&mut *lock(&self.sandboxes)) {
             for method in ["StopPodSandbox", "RemovePodSandbox"] {
                 let _ = self.client.call::<_, Nothing>(method, Id { id: id.clone() });
             }
