@@ -160,6 +160,34 @@ impl<'a> Reconciler<'a> {
         incident
     }
 
+    /// What Kubernetes says of a pod, with the pods' own events.
+    #[must_use]
+    pub fn account_of_pod(&self, record: &PodRecord) -> Account {
+        self.of_pod(record)
+    }
+
+    /// Every container of a pod, by its latest status that has them.
+    #[must_use]
+    pub fn containers_of(record: &PodRecord) -> Vec<ContainerAccount> {
+        let pod = record.with_statuses();
+        pod.containers().map(|(_, container)| container_account(pod, &container.name, record.source)).collect()
+    }
+
+    /// Every container of a pod that only the runtime knows, each by its latest instance.
+    #[must_use]
+    pub fn containers_of_runtime(directory: &Directory, uid: &str) -> Vec<ContainerAccount> {
+        let mut latest: indexmap::IndexMap<&str, &RuntimeContainer> = indexmap::IndexMap::new();
+        for (container, _) in directory.containers().filter(|(container, _)| container.pod_uid.as_deref() == Some(uid))
+        {
+            let Some(name) = container.container.as_deref() else { continue };
+            let known = latest.entry(name).or_insert(container);
+            if known.started < container.started {
+                *known = container;
+            }
+        }
+        latest.into_values().filter_map(runtime_account).collect()
+    }
+
     fn of_pod(&self, record: &PodRecord) -> Account {
         Account {
             source: record.source,
@@ -528,23 +556,28 @@ fn of_runtime(container: &RuntimeContainer, directory: &Directory) -> Option<Acc
             containers: names.len(),
             ..PodAccount::default()
         }),
-        container: container.container.as_ref().map(|name| ContainerAccount {
-            name: name.clone(),
-            kind: container.kind,
-            image: container.image.clone(),
-            limit_bytes: container.memory_limit.filter(|limit| *limit > Bytes(0)),
-            restart_count: container.restart_count,
-            state: Some(if container.finished.is_some() { State::Terminated } else { State::Running }),
-            reason: container.reason.clone(),
-            running_since: container.started.filter(|_| container.finished.is_none()),
-            current_id: Some(container.id.clone()),
-            ..ContainerAccount::default()
-        }),
+        container: runtime_account(container),
         ending: None,
         ended_by: None,
         eviction: None,
         events: Vec::new(),
         node: node_account(directory),
         kernel: KernelSide::default(),
+    })
+}
+
+/// A container by the runtime's words; `None` for a sandbox.
+fn runtime_account(container: &RuntimeContainer) -> Option<ContainerAccount> {
+    Some(ContainerAccount {
+        name: container.container.clone()?,
+        kind: container.kind,
+        image: container.image.clone(),
+        limit_bytes: container.memory_limit.filter(|limit| *limit > Bytes(0)),
+        restart_count: container.restart_count,
+        state: Some(if container.finished.is_some() { State::Terminated } else { State::Running }),
+        reason: container.reason.clone(),
+        running_since: container.started.filter(|_| container.finished.is_none()),
+        current_id: Some(container.id.clone()),
+        ..ContainerAccount::default()
     })
 }
