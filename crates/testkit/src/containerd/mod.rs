@@ -80,6 +80,7 @@ impl Containerd {
     /// # Errors
     /// Without root, or one of the programs; when containerd does not come up.
     pub fn start() -> Result<Self> {
+        ensure!(std::env::var_os("OOMSCOPE_NO_CONTAINERD").is_none(), "OOMSCOPE_NO_CONTAINERD is set");
         ensure!(rustix::process::geteuid().is_root(), "only root can run containers");
         for program in ["containerd", "ctr", "runc"] {
             ensure!(is_installed(program), "no {program} here (scripts/need containerd)");

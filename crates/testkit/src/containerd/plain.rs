@@ -16,7 +16,11 @@ impl Containerd {
         self.cgroups.make(namespace, None)?;
         let cgroup = self.cgroups.path(&format!("{namespace}/{}", spec.name));
         let limit = spec.memory_limit.map(|limit| limit.0.to_string());
-        let mut arguments = vec!["run", "--detach", "--snapshotter", "native", "--cgroup", &cgroup];
+        // By default these two are the machine's.
+        let [runc, fifos] = ["run/runc", "run/fifo"].map(|folder| self.root().join(folder).display().to_string());
+        let mut arguments =
+            vec!["run", "--detach", "--snapshotter", "native", "--runc-root", &runc, "--fifo-dir", &fifos];
+        arguments.extend(["--cgroup", &cgroup]);
         if let Some(limit) = &limit {
             arguments.extend(["--memory-limit", limit]);
         }
