@@ -32,7 +32,12 @@ pub(crate) struct ThisBoot {
 impl ThisBoot {
     /// Asks this machine. What it does not tell stays unknown; the cases have gaps for it.
     pub(crate) fn ask() -> Self {
-        Self { id: clock::boot_id(&HostRoot::default()).ok(), anchor: BootAnchor::now() }
+        Self::ask_of(&HostRoot::default())
+    }
+
+    /// The same through the node's `/`, mounted elsewhere: a container has its node's boot.
+    pub(crate) fn ask_of(root: &HostRoot) -> Self {
+        Self { id: clock::boot_id(root).ok(), anchor: BootAnchor::now() }
     }
 
     /// Ties the clock to the wall anew.

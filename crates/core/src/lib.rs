@@ -10,6 +10,7 @@
 //! arguments. `clippy.toml` beside it enforces that. It therefore runs as well on a laptop, over a log from
 //! a node that no longer exists, as on that node.
 
+pub mod audit;
 pub mod case;
 pub mod diagnosis;
 pub mod evidence;
@@ -22,6 +23,7 @@ pub mod next;
 pub mod notice;
 pub mod recorder;
 pub mod report;
+pub mod runbook;
 pub mod text;
 pub mod time;
 pub mod units;

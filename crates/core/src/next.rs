@@ -66,25 +66,13 @@ impl Domain {
     /// Takes over what a sample of the cgroup says is in use.
     pub fn fill_from(&mut self, sample: &Sample) {
         self.usage_bytes = sample.get(Series::Current).map(Bytes);
-        self.unreclaimable_bytes = unreclaimable(sample).map(Bytes);
+        self.unreclaimable_bytes = sample.unreclaimable().map(Bytes);
     }
 
     /// `totalpages` of `constrained_alloc()`, in bytes.
     fn size(&self) -> Option<u64> {
         Some(self.limit_bytes?.0.saturating_add(self.swap_limit_bytes.0))
     }
-}
-
-/// Anonymous and shared memory, network buffers, and kernel memory as far as it is known not to be reclaimable slab: v1 does not tell, and it
-/// is not counted there.
-fn unreclaimable(sample: &Sample) -> Option<u64> {
-    let mut sum = sample.get(Series::Anon)?;
-    let kernel = sample.get(Series::Kernel).zip(sample.get(Series::SlabReclaimable));
-    let kernel = kernel.map(|(all, reclaimable)| all.saturating_sub(reclaimable));
-    for part in [sample.get(Series::Shmem), sample.get(Series::Sock), kernel] {
-        sum = sum.saturating_add(part.unwrap_or(0));
-    }
-    Some(sum)
 }
 
 /// A process of the domain.

@@ -6,5 +6,6 @@ pub mod host_root;
 pub mod kmsg;
 pub mod kubernetes;
 pub mod log_file;
+pub mod manifests;
 pub mod node;
 pub mod process;

@@ -10,6 +10,7 @@ mod kept;
 pub(crate) mod next;
 pub(crate) mod node;
 mod output;
+pub(crate) mod pod;
 pub(crate) mod rules;
 mod saved;
 pub(crate) mod show;
@@ -61,6 +62,8 @@ pub(crate) enum Verb {
     Inspect(inspect::Args),
     #[command(after_help = next::EXIT_CODES)]
     Next(next::Args),
+    #[command(after_help = pod::EXIT_CODES, after_long_help = pod::AFTER_LONG_HELP)]
+    Pod(pod::Args),
     #[command(after_help = node::EXIT_CODES, after_long_help = node::AFTER_LONG_HELP)]
     Node(node::Args),
     /// List the diagnosis rules and what each one looks at

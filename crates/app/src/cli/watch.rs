@@ -1,5 +1,6 @@
 //! `oomscope watch`: this node, as it happens.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -7,11 +8,14 @@ use clap::ValueEnum;
 use oomscope_core::notice;
 use oomscope_core::recorder::{Budget, Pace};
 use oomscope_sources::cgroup::PeakReset;
+use oomscope_sources::host_root::HostRoot;
+use oomscope_sources::kubernetes::api::Access;
+use oomscope_sources::kubernetes::feed::Options;
 
 use super::output::Printer;
 use super::{Colour, Format, Outcome, When, complain, kept};
 use crate::store::{Retention, Store};
-use crate::watch::{self, Config};
+use crate::watch::{self, Config, Witnesses};
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
@@ -98,9 +102,40 @@ pub(crate) struct Args {
     #[arg(long)]
     keep_v1_peaks: bool,
 
+    /// Whether to ask for names, and for what Kubernetes says of each kill
+    ///
+    /// The container runtime and the node's files are always asked where there are any. The API server is asked in a pod with a service
+    /// account, or where --kubeconfig or KUBECONFIG name one; the kubelet while that is away.
+    #[arg(long, value_enum, default_value_t, value_name = "WHETHER")]
+    kubernetes: Kubernetes,
+
+    /// The API server to ask [default: $KUBECONFIG, else this pod's service account]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    kubeconfig: Option<PathBuf>,
+
+    /// Where the node's / is, as when it is mounted into a container (/host)
+    #[arg(long, value_name = "DIR", default_value = "/", value_hint = clap::ValueHint::DirPath)]
+    root: PathBuf,
+
+    /// This node's name [default: $NODE_NAME, else the host's name]
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+
     /// When to use colour
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     color: When,
+}
+
+/// `--kubernetes`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Kubernetes {
+    /// Ask whoever is there
+    #[default]
+    Auto,
+    /// Only the container runtime and the node's files
+    Node,
+    /// Nobody
+    Off,
 }
 
 /// `--min-severity`
@@ -119,7 +154,10 @@ enum MinSeverity {
 pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
     let store = if args.no_store { None } else { open_store(&args) };
     let printer = Printer::new(args.output, Colour::options(args.color, args.evidence));
+    let witnesses = witnesses(&args);
     let config = Config {
+        root: HostRoot::at(&args.root),
+        witnesses,
         pace: pace(&args)?,
         budget: Budget { total_bytes: usize::try_from(args.memory.saturating_mul(1 << 20))?, ..Budget::default() },
         cgroup: args.cgroup,
@@ -136,6 +174,19 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
     };
     watch::run(config, printer, store)?;
     Ok(Outcome::Explained)
+}
+
+fn witnesses(args: &Args) -> Option<Witnesses> {
+    let root = HostRoot::at(&args.root);
+    let named = args.kubeconfig.is_some() || std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty());
+    let is_there = named || Access::in_cluster();
+    let cluster = (args.kubernetes == Kubernetes::Auto && is_there).then(|| Options {
+        api: Access::new(args.kubeconfig.as_deref(), None),
+        node: args.node.clone(),
+        root: root.clone(),
+        ..Options::default()
+    });
+    (args.kubernetes != Kubernetes::Off).then_some(Witnesses { root, cluster })
 }
 
 /// Watching is worth more than keeping: without a store it goes on, and says so.

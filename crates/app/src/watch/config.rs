@@ -6,12 +6,16 @@ use std::time::Duration;
 use oomscope_core::notice::Severity;
 use oomscope_core::recorder::{Budget, Pace};
 use oomscope_sources::cgroup::PeakReset;
+use oomscope_sources::host_root::HostRoot;
 
+use super::Witnesses;
 use crate::cli::Format;
 
 /// What to watch, and how.
 #[derive(Debug)]
 pub(crate) struct Config {
+    /// Where the machine's files are.
+    pub(crate) root: HostRoot,
     /// This cgroup and all below it; `None`: all of the machine.
     pub(crate) cgroup: Option<String>,
     /// Only this pod or container, by the beginning of its uid or id.
@@ -26,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) min_severity: Severity,
     /// How to print.
     pub(crate) format: Format,
+    /// Who is asked for names and for what Kubernetes says; `None`: nobody.
+    pub(crate) witnesses: Option<Witnesses>,
     /// End after so many cases.
     pub(crate) count: Option<u64>,
     /// End after this time.
@@ -36,6 +42,7 @@ impl Config {
     /// One cgroup, with everything else as it is by default.
     pub(crate) fn of_cgroup(folder: &Path) -> Self {
         Self {
+            root: HostRoot::default(),
             cgroup: Some(folder.to_string_lossy().into_owned()),
             pod: None,
             pace: Pace::default(),
@@ -43,6 +50,7 @@ impl Config {
             peaks: PeakReset::AlsoGlobal,
             min_severity: Severity::Warning,
             format: Format::Text,
+            witnesses: None,
             count: None,
             duration: None,
         }

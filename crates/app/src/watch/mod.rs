@@ -9,12 +9,14 @@
 //! One thread waits on everything and reads what is due: a few microseconds a cgroup. What must be quick (the processes of a
 //! cgroup that is about to lose one) and what may be slow (a full disk, a reader that has stopped reading) have threads of their own.
 
+mod accounts;
 mod cgroups;
 mod config;
 mod evidence;
 mod host;
 mod kills;
 mod log;
+mod names;
 mod node;
 mod notices;
 mod output;
@@ -40,7 +42,6 @@ use oomscope_core::time::{BootTime, When};
 use oomscope_core::units::Limit;
 use oomscope_sources::cgroup::{AlarmKind, Alarms, Hierarchy, Version};
 use oomscope_sources::clock::since_boot;
-use oomscope_sources::host_root::HostRoot;
 use oomscope_sources::kmsg::KernelLog;
 use oomscope_sources::process::Proc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -49,6 +50,7 @@ use crate::cases::ThisBoot;
 use crate::cli::{Printer, complain, counted};
 use crate::signals;
 use crate::store::Store;
+pub(crate) use accounts::Witnesses;
 use cgroups::{Cgroups, Parts, Subset, Told};
 pub(crate) use config::Config;
 use evidence::Snapshots;
@@ -69,10 +71,10 @@ const STATISTICS: &str = "OOMSCOPE_STATS";
 const TIDY_US: u64 = 10_000_000;
 
 /// Watches until a signal, the time or the number of cases ends it.
-pub(crate) fn run(config: Config, printer: Printer, store: Option<Store>) -> anyhow::Result<()> {
+pub(crate) fn run(mut config: Config, printer: Printer, store: Option<Store>) -> anyhow::Result<()> {
     let signals = signals::Held::begin()?;
     let style = Style { format: config.format, min_severity: config.min_severity };
-    let output = Output::start(printer, style, store)?;
+    let output = Output::start(printer, style, store, config.witnesses.take())?;
     let (count, duration) = (config.count, config.duration);
     let mut watcher = Watcher::start(config, &output)?;
     let begun = since_boot();
@@ -120,7 +122,7 @@ pub(crate) struct Watcher<'a> {
 impl<'a> Watcher<'a> {
     /// Opens every source. What cannot be had becomes a gap of every case; without both the log and the cgroups there is nothing to watch.
     pub(crate) fn start(config: Config, output: &'a dyn Sink) -> anyhow::Result<Self> {
-        let root = HostRoot::default();
+        let root = config.root.clone();
         for gap in host::prepare(&root) {
             complain(&format!("no {}: {}", gap.wanted, gap.why));
         }
@@ -165,7 +167,7 @@ impl<'a> Watcher<'a> {
         };
         let mut watcher = Self {
             output,
-            boot: ThisBoot::ask(),
+            boot: ThisBoot::ask_of(&root),
             log,
             cgroups,
             kills: Kills::default(),

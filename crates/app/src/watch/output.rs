@@ -19,7 +19,9 @@ use oomscope_core::incident::Incident;
 use oomscope_core::incident::history::Recurrence;
 use oomscope_core::incident::timeline::{ProcessPoint, Timeline};
 use oomscope_core::notice::{Notice, Severity};
+use oomscope_core::report::accounts as account;
 
+use super::accounts::{Accounts, Again, LONGEST_HOLD, LOOK, Witnesses};
 use super::queue::{Entry, Exit, queue};
 use crate::cases::{CaseMaker, diagnosed};
 use crate::cli::{Format, Printer, complain, counted, in_words};
@@ -81,7 +83,12 @@ pub(super) struct Output {
 
 impl Output {
     /// Starts both threads.
-    pub(super) fn start(printer: Printer, style: Style, store: Option<Store>) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        printer: Printer,
+        style: Style,
+        store: Option<Store>,
+        witnesses: Option<Witnesses>,
+    ) -> anyhow::Result<Self> {
         let (to_print, prints) = queue();
         let (entry, messages) = queue();
         let min_severity = style.min_severity;
@@ -97,6 +104,7 @@ impl Output {
             to_print,
             unprinted: 0,
             told: VecDeque::new(),
+            accounts: witnesses.map(Accounts::start),
         };
         let cases = std::thread::Builder::new().name("cases".into()).spawn(move || cases.run(&messages))?;
         Ok(Self { queue: Some(entry), lost, min_severity, cases: Some(cases), printer: Some(printing) })
@@ -211,32 +219,61 @@ struct Cases {
     unprinted: u64,
     /// The latest cases, which may be told again.
     told: VecDeque<(String, Option<Recurrence>)>,
+    /// What Kubernetes says.
+    accounts: Option<Accounts>,
 }
 
 impl Cases {
     fn run(mut self, messages: &Exit<Message>) {
         loop {
-            match messages.take_within(STORE_AGAIN) {
+            let patience = if self.accounts.is_some() { LOOK } else { STORE_AGAIN };
+            match messages.take_within(patience) {
                 Ok(Message::Notice(notice)) => self.print(What::Notice(notice), NOTICE),
                 Ok(Message::Incident { incident, revision, past }) => self.case(*incident, revision, past),
                 Err(RecvTimeoutError::Timeout) => self.store(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.lost.tell();
+            self.tell_accounts(Instant::now());
         }
+        // What is known of the accounts that are still waited for.
+        self.tell_accounts(Instant::now() + LONGEST_HOLD);
         self.store();
         self.lost.tell();
         tell_unprinted(self.unprinted);
     }
 
-    fn case(&mut self, incident: Incident, revision: u32, past: bool) {
+    /// Tells again what Kubernetes has an account of by now, and what only it tells.
+    fn tell_accounts(&mut self, now: Instant) {
+        let again = self.accounts.as_mut().map(|accounts| accounts.turn(now)).unwrap_or_default();
+        for Again { incident, revision, past } in again {
+            self.tell(incident, revision, past);
+        }
+    }
+
+    fn case(&mut self, mut incident: Incident, mut revision: u32, past: bool) {
+        if let Some(accounts) = &mut self.accounts {
+            revision = accounts.prepare(&mut incident, revision);
+        }
+        let case = self.tell(incident, revision, past);
+        if let Some(accounts) = &mut self.accounts {
+            accounts.told(&case, bytes_of(&case.incident), past);
+        }
+    }
+
+    fn tell(&mut self, incident: Incident, revision: u32, past: bool) -> Arc<Case> {
         let case = Arc::new(Case { revision, ..self.explain(incident) });
         let bytes = bytes_of(&case.incident);
         if !past {
             self.print(What::Case(Arc::clone(&case)), bytes);
         }
+        self.keep(&case, bytes);
+        case
+    }
+
+    fn keep(&mut self, case: &Arc<Case>, bytes: usize) {
         if self.store.is_some() {
-            self.unstored.push_back((case, bytes));
+            self.unstored.push_back((Arc::clone(case), bytes));
             self.store();
         }
     }
@@ -293,7 +330,11 @@ fn print(mut printer: Printer, style: &Style, prints: &Exit<Print>) -> anyhow::R
         tell_unprinted(unprinted);
         match what {
             // A person has read it already; a program is told what is new.
-            What::Case(case) if case.revision > 1 && style.format != Format::Json => {}
+            What::Case(case) if case.revision > 1 && style.format != Format::Json => {
+                if let Some(line) = account::line(&case) {
+                    printer.line(&line)?;
+                }
+            }
             What::Case(case) => printer.case(&case)?,
             What::Notice(notice) => printer.line(&format!("{}  {notice}", time_of(&notice)))?,
         }

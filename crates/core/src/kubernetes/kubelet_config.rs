@@ -14,6 +14,8 @@ pub struct KubeletConfig {
     /// `memory.available: 100Mi` or `5%`.
     #[serde(deserialize_with = "null_is_empty")]
     pub eviction_hard: BTreeMap<String, String>,
+    /// True: `evictionHard` adds to the defaults instead of replacing all of them (1.33 and newer).
+    pub merge_default_eviction_settings: Option<bool>,
     /// Must be met for a grace period.
     #[serde(deserialize_with = "null_is_empty")]
     pub eviction_soft: BTreeMap<String, String>,
@@ -125,7 +127,8 @@ impl KubeletConfig {
     #[must_use]
     pub fn memory_thresholds(&self) -> Thresholds {
         let of = |map: &BTreeMap<String, String>| map.get(MEMORY).and_then(|text| Threshold::parse(text));
-        let hard = if self.eviction_hard.is_empty() { Some(DEFAULT_HARD) } else { of(&self.eviction_hard) };
+        let is_default = self.eviction_hard.is_empty() || self.merge_default_eviction_settings == Some(true);
+        let hard = of(&self.eviction_hard).or(Some(DEFAULT_HARD).filter(|_| is_default));
         Thresholds { hard, soft: of(&self.eviction_soft) }
     }
 
@@ -164,6 +167,8 @@ mod tests {
         assert_eq!(thresholds.hard.map(|t| t.of(Bytes(1000))), Some(Bytes(75)));
         assert_eq!(thresholds.soft, Some(Threshold::Bytes(Bytes(1 << 30))));
         assert_eq!(config(r#"{"evictionHard":{"nodefs.available":"10%"}}"#).memory_thresholds().hard, None);
+        let merged = r#"{"evictionHard":{"nodefs.available":"10%"},"mergeDefaultEvictionSettings":true}"#;
+        assert_eq!(config(merged).memory_thresholds().hard, Some(DEFAULT_HARD));
         for wrong in ["", "%", "101%", "x", "-5%"] {
             assert_eq!(Threshold::parse(wrong), None, "{wrong}");
         }

@@ -21,6 +21,7 @@ mod reconcile;
 mod runtime;
 mod source;
 mod witness;
+mod workload;
 
 pub use account::{
     Account, BackOff, ContainerAccount, Coverage, EndedBy, Eviction, KernelSide, KillSeen, NodeAccount, PodAccount,
@@ -42,6 +43,7 @@ pub use reconcile::{KUBERNETES, LogRead, Reconciler};
 pub use runtime::RuntimeContainer;
 pub use source::Source;
 pub use witness::KillWitness;
+pub use workload::Workload;
 
 use serde::{Deserialize, Deserializer};
 

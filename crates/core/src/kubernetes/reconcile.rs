@@ -61,9 +61,15 @@ impl<'a> Reconciler<'a> {
     /// What Kubernetes says beside a kill; `None` where nobody knows its pod or container.
     #[must_use]
     pub fn account(&self, case: &Case) -> Option<Account> {
-        let witness = self.kills.iter().find(|kill| kill.case == case.id);
+        self.account_of(&case.id, &case.incident)
+    }
+
+    /// The same for an incident, by the id of its case.
+    #[must_use]
+    pub fn account_of(&self, id_of_case: &str, incident: &Incident) -> Option<Account> {
+        let witness = self.kills.iter().find(|kill| kill.case == id_of_case);
         let nobody = Identity::default();
-        let identity = case.incident.identity.as_ref().unwrap_or(&nobody);
+        let identity = incident.identity.as_ref().unwrap_or(&nobody);
         let id = identity.container_id.as_deref();
         let record = identity.pod_uid.as_deref().and_then(|uid| self.directory.pod(uid));
         let runtime = id.and_then(|id| self.directory.runtime_container(id));
@@ -78,7 +84,7 @@ impl<'a> Reconciler<'a> {
         account.ending = id.and_then(|id| self.ending_of(record, id));
         account.ended_by =
             witness.zip(account.ending.as_ref()).map(|(kill, ending)| self.ended_by(kill, ending, record));
-        account.kernel = self.kernel_side(identity, account.ending.as_ref(), Some(&case.id), case.incident.at.wall);
+        account.kernel = self.kernel_side(identity, account.ending.as_ref(), Some(id_of_case), incident.at.wall);
         account.node = account.node.or_else(|| self.of_node(witness?)?.node);
         if let (Some(node), Some(kill)) = (&mut account.node, witness) {
             self.add_system_oom_events(node, kill);
@@ -152,6 +158,34 @@ impl<'a> Reconciler<'a> {
         };
         incident.add_kubernetes(account);
         incident
+    }
+
+    /// What Kubernetes says of a pod, with the pods' own events.
+    #[must_use]
+    pub fn account_of_pod(&self, record: &PodRecord) -> Account {
+        self.of_pod(record)
+    }
+
+    /// Every container of a pod, by its latest status that has them.
+    #[must_use]
+    pub fn containers_of(record: &PodRecord) -> Vec<ContainerAccount> {
+        let pod = record.with_statuses();
+        pod.containers().map(|(_, container)| container_account(pod, &container.name, record.source)).collect()
+    }
+
+    /// Every container of a pod that only the runtime knows, each by its latest instance.
+    #[must_use]
+    pub fn containers_of_runtime(directory: &Directory, uid: &str) -> Vec<ContainerAccount> {
+        let mut latest: indexmap::IndexMap<&str, &RuntimeContainer> = indexmap::IndexMap::new();
+        for (container, _) in directory.containers().filter(|(container, _)| container.pod_uid.as_deref() == Some(uid))
+        {
+            let Some(name) = container.container.as_deref() else { continue };
+            let known = latest.entry(name).or_insert(container);
+            if known.started < container.started {
+                *known = container;
+            }
+        }
+        latest.into_values().filter_map(runtime_account).collect()
     }
 
     fn of_pod(&self, record: &PodRecord) -> Account {
@@ -522,23 +556,28 @@ fn of_runtime(container: &RuntimeContainer, directory: &Directory) -> Option<Acc
             containers: names.len(),
             ..PodAccount::default()
         }),
-        container: container.container.as_ref().map(|name| ContainerAccount {
-            name: name.clone(),
-            kind: container.kind,
-            image: container.image.clone(),
-            limit_bytes: container.memory_limit.filter(|limit| *limit > Bytes(0)),
-            restart_count: container.restart_count,
-            state: Some(if container.finished.is_some() { State::Terminated } else { State::Running }),
-            reason: container.reason.clone(),
-            running_since: container.started.filter(|_| container.finished.is_none()),
-            current_id: Some(container.id.clone()),
-            ..ContainerAccount::default()
-        }),
+        container: runtime_account(container),
         ending: None,
         ended_by: None,
         eviction: None,
         events: Vec::new(),
         node: node_account(directory),
         kernel: KernelSide::default(),
+    })
+}
+
+/// A container by the runtime's words; `None` for a sandbox.
+fn runtime_account(container: &RuntimeContainer) -> Option<ContainerAccount> {
+    Some(ContainerAccount {
+        name: container.container.clone()?,
+        kind: container.kind,
+        image: container.image.clone(),
+        limit_bytes: container.memory_limit.filter(|limit| *limit > Bytes(0)),
+        restart_count: container.restart_count,
+        state: Some(if container.finished.is_some() { State::Terminated } else { State::Running }),
+        reason: container.reason.clone(),
+        running_since: container.started.filter(|_| container.finished.is_none()),
+        current_id: Some(container.id.clone()),
+        ..ContainerAccount::default()
     })
 }

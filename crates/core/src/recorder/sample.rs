@@ -152,6 +152,19 @@ impl Sample {
     pub fn highest(&self) -> Option<u64> {
         self.get(Series::Peak).max(self.get(Series::Current))
     }
+
+    /// What cannot be given up without swapping: anonymous and shared memory, network buffers, and kernel memory as far as it is known not
+    /// to be reclaimable slab: v1 does not tell, and it is not counted there. `None` where `memory.stat` was not read.
+    #[must_use]
+    pub fn unreclaimable(&self) -> Option<u64> {
+        let mut sum = self.get(Series::Anon)?;
+        let kernel = self.get(Series::Kernel).zip(self.get(Series::SlabReclaimable));
+        let kernel = kernel.map(|(all, reclaimable)| all.saturating_sub(reclaimable));
+        for part in [self.get(Series::Shmem), self.get(Series::Sock), kernel] {
+            sum = sum.saturating_add(part.unwrap_or(0));
+        }
+        Some(sum)
+    }
 }
 
 #[cfg(test)]

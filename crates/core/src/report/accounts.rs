@@ -131,3 +131,25 @@ fn ending_facts(ending: &Ending) -> Vec<String> {
     ];
     facts.into_iter().flatten().collect()
 }
+
+/// The account in one line, for whoever has read the case already: `Kubernetes on oom-…: container api ended OOMKilled, …`. `None` where
+/// there is none.
+#[must_use]
+pub fn line(case: &Case) -> Option<String> {
+    let account = case.incident.kubernetes.as_deref()?;
+    let pod = case.incident.identity.as_ref().and_then(words::pod).map(|pod| format!("pod {pod}"));
+    let container = account
+        .container
+        .as_ref()
+        .map(|container| container_facts(container).into_iter().take(3).collect::<Vec<_>>().join(", "));
+    let ending = account.ending.as_ref().map(|ending| ending_facts(ending).join(", "));
+    let found = case
+        .diagnosis
+        .findings
+        .iter()
+        .filter(|finding| finding.rule == RULE && finding.kind.as_deref() != Some("status"));
+    let titles: Vec<&str> = found.map(|finding| finding.title.as_str()).collect();
+    let disagree = (!titles.is_empty()).then(|| titles.join("; "));
+    let said: Vec<String> = [pod, container, ending, disagree].into_iter().flatten().collect();
+    Some(format!("{}: Kubernetes: {}", case.id, words::clean(&said.join(" · "))))
+}

@@ -9,10 +9,13 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter};
 
+use crate::audit::{self, Audit, Finding, Risk};
 use crate::case::Case;
+use crate::evidence::Gap;
 use crate::inspect::{Inspection, InspectionDiff};
 use crate::ledger::Ledger;
 use crate::next::Outlook;
+use crate::runbook::PodPage;
 use crate::text::acts_on_its_surroundings;
 
 /// The case as one JSON object, without a newline in or after it.
@@ -58,6 +61,65 @@ pub fn ledger(ledger: &Ledger) -> Result<String, serde_json::Error> {
 /// As [`inspection`].
 pub fn inspection_diff(diff: &InspectionDiff) -> Result<String, serde_json::Error> {
     to_harmless_json(diff)
+}
+
+/// The page of a pod, as one JSON object, without a newline in or after it.
+///
+/// # Errors
+///
+/// As [`line`].
+pub fn pod_page(page: &PodPage) -> Result<String, serde_json::Error> {
+    to_harmless_json(page)
+}
+
+/// What `oomscope audit` found: a line for each finding and one for the whole, each with its newline.
+///
+/// # Errors
+///
+/// Those of `serde_json`; the types give it no occasion for any.
+pub fn audit(audit: &Audit) -> Result<String, serde_json::Error> {
+    let mut out = String::new();
+    for finding in &audit.findings {
+        out.push_str(&to_harmless_json(&FindingLine { schema: audit::SCHEMA, kind: "finding", finding })?);
+        out.push('\n');
+    }
+    let summary = SummaryLine {
+        schema: audit::SCHEMA,
+        kind: "summary",
+        scope: audit.scope,
+        workloads: audit.workloads,
+        nodes: audit.nodes,
+        high: audit.count(Risk::High),
+        medium: audit.count(Risk::Medium),
+        low: audit.count(Risk::Low),
+        unread: audit.unread,
+        gaps: &audit.gaps,
+    };
+    Ok(out + &to_harmless_json(&summary)? + "\n")
+}
+
+#[derive(Serialize)]
+struct FindingLine<'a> {
+    schema: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(flatten)]
+    finding: &'a Finding,
+}
+
+#[derive(Serialize)]
+struct SummaryLine<'a> {
+    schema: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    scope: audit::Scope,
+    workloads: u64,
+    nodes: u64,
+    high: usize,
+    medium: usize,
+    low: usize,
+    unread: u64,
+    gaps: &'a [Gap],
 }
 
 /// Any value as JSON that acts on no terminal.

@@ -8,7 +8,6 @@
 //! fences. Sentences of the diagnosis have been escaped by the rules already, but a stored case may have been edited since:
 //! they are cleaned again on the way out (`words::clean`).
 
-mod accounts;
 mod layout;
 mod markdown_recorded;
 mod memory;
@@ -20,6 +19,8 @@ mod table;
 mod who;
 mod words;
 
+pub mod accounts;
+pub mod audit;
 pub mod inspection;
 pub mod json;
 pub mod ledger;
@@ -27,6 +28,7 @@ pub mod markdown;
 pub mod next;
 pub mod one_line;
 pub mod plot;
+pub mod runbook;
 pub mod summary;
 pub mod text;
 

@@ -1,0 +1,277 @@
+//! What Kubernetes says, for the cases of this watcher: names at once, the account when it comes, and cases for the ends that only
+//! Kubernetes tells.
+//!
+//! The kernel's evidence comes first and waits for nobody. The pod's status follows 0.1 to 0.9 s after a kill, the runtime's word some
+//! milliseconds after it, or neither: then the case is told again without, after [`PATIENCE`], because that Kubernetes shows nothing
+//! is what many a reader wants to know.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use oomscope_core::case::Case;
+use oomscope_core::evidence::Gap;
+use oomscope_core::incident::Incident;
+use oomscope_core::kubernetes::{Account, Directory, KillWitness, LogRead, Reconciler, Source};
+use oomscope_sources::host_root::HostRoot;
+use oomscope_sources::kubernetes::disk::container_on_disk;
+use oomscope_sources::kubernetes::feed::{Feed, News, Options};
+
+use super::names::Names;
+use crate::accounts;
+use crate::cli::complain;
+
+/// How long the account of a kill is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// An end that Kubernetes tells waits for the kernel's word: a lost report is told by the counters after 4 s.
+const HOLD: Duration = Duration::from_secs(6);
+/// After this nothing is held back any more.
+pub(super) const LONGEST_HOLD: Duration = HOLD;
+/// How long a case is told again when its container ends.
+const FOLLOWED: Duration = Duration::from_secs(120);
+/// Cases that are followed, in bytes of their incidents.
+const FOLLOWED_BYTES: usize = 16 << 20;
+/// Kills that accounts may cite.
+const WITNESSES: usize = 512;
+/// Ends that were told.
+const TOLD: usize = 4096;
+/// How often the news are looked at.
+pub(super) const LOOK: Duration = Duration::from_millis(250);
+
+/// Where accounts come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Witnesses {
+    /// The machine whose runtime and files are asked.
+    pub(crate) root: HostRoot,
+    /// The API server and the kubelet; `None`: they are not asked.
+    pub(crate) cluster: Option<Options>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Accounts {
+    directory: Arc<Mutex<Directory>>,
+    root: HostRoot,
+    feed: Option<Feed>,
+    names: Option<Names>,
+    since: Timestamp,
+    kills: VecDeque<KillWitness>,
+    followed: VecDeque<Followed>,
+    /// Pods whose ends are to be looked at, and when.
+    changed: HashMap<String, Instant>,
+    told: VecDeque<String>,
+}
+
+/// A case that was told and may be told again.
+#[derive(Debug)]
+struct Followed {
+    id: String,
+    incident: Incident,
+    bytes: usize,
+    revision: u32,
+    /// When it is told again, whatever is known by then.
+    due: Option<Instant>,
+    until: Instant,
+}
+
+/// A case to tell.
+#[derive(Debug)]
+pub(super) struct Again {
+    pub(super) incident: Incident,
+    pub(super) revision: u32,
+    /// It happened before watching began.
+    pub(super) past: bool,
+}
+
+impl Accounts {
+    /// Starts asking. What cannot be started is said and done without.
+    pub(super) fn start(witnesses: Witnesses) -> Self {
+        let directory = Arc::new(Mutex::new(Directory::default()));
+        let names = Names::start(witnesses.root.clone(), Arc::clone(&directory));
+        let names = names.inspect_err(|error| complain(&format!("the container runtime is not asked: {error}"))).ok();
+        let feed = witnesses.cluster.and_then(|options| {
+            let feed = Feed::start(options, Arc::clone(&directory), || {});
+            feed.inspect_err(|error| complain(&format!("Kubernetes is not asked: {error}"))).ok()
+        });
+        Self {
+            directory,
+            root: witnesses.root,
+            feed,
+            names,
+            since: Timestamp::now(),
+            kills: VecDeque::new(),
+            followed: VecDeque::new(),
+            changed: HashMap::new(),
+            told: VecDeque::new(),
+        }
+    }
+
+    /// Adds the names to an incident that is to be told, and the account of an earlier telling.
+    pub(super) fn prepare(&mut self, incident: &mut Incident, revision: u32) -> u32 {
+        let id = Case::id_of(incident);
+        self.name(incident);
+        let Some(followed) = self.followed.iter_mut().find(|followed| followed.id == id) else { return revision };
+        if let Some(account) = followed.incident.kubernetes.take() {
+            incident.add_kubernetes(*account);
+        }
+        revision.max(followed.revision + 1)
+    }
+
+    fn name(&self, incident: &mut Incident) {
+        let id = incident.identity.as_ref().and_then(|identity| identity.container_id.clone());
+        if let Some(id) = id.filter(|id| locked(&self.directory).runtime_container(id).is_none())
+            && let Some(container) = container_on_disk(&self.root, &id)
+        {
+            locked(&self.directory).see_container(container, Source::Disk);
+        }
+        accounts::name(incident, &locked(&self.directory));
+    }
+
+    /// A case was told.
+    pub(super) fn told(&mut self, case: &Case, bytes: usize, past: bool) {
+        if let Some(witness) = KillWitness::of(case) {
+            self.kills.retain(|known| known.case != witness.case);
+            self.kills.push_back(witness);
+            self.kills.drain(..self.kills.len().saturating_sub(WITNESSES));
+        }
+        let Some(identity) = case.incident.identity.as_ref().filter(|_| !past && !case.incident.kills.is_empty())
+        else {
+            return;
+        };
+        if let (Some(names), Some(id)) = (&self.names, &identity.container_id) {
+            names.ask(id);
+        }
+        if let (Some(feed), Some(uid)) = (&self.feed, &identity.pod_uid) {
+            feed.want_events(uid);
+        }
+        let now = Instant::now();
+        let due = Some(now + PATIENCE).filter(|_| case.incident.kubernetes.is_none());
+        self.followed.retain(|followed| followed.id != case.id && followed.until > now);
+        self.followed.push_back(Followed {
+            id: case.id.clone(),
+            incident: case.incident.clone(),
+            bytes,
+            revision: case.revision,
+            due,
+            until: now + FOLLOWED,
+        });
+        while self.followed.iter().map(|followed| followed.bytes).sum::<usize>() > FOLLOWED_BYTES
+            && self.followed.len() > 1
+        {
+            self.followed.pop_front();
+        }
+    }
+
+    /// What there is to tell now.
+    pub(super) fn turn(&mut self, now: Instant) -> Vec<Again> {
+        self.hear(now);
+        let mut again = self.accounts_that_came(now);
+        again.extend(self.untold(now));
+        again
+    }
+
+    fn hear(&mut self, now: Instant) {
+        let Some(feed) = &self.feed else { return };
+        for news in feed.news() {
+            match news {
+                News::Pod { uid } | News::PodEvents { uid } => {
+                    self.changed.entry(uid).or_insert(now + HOLD);
+                }
+                News::Everything => {
+                    let directory = locked(&self.directory);
+                    self.changed.extend(directory.pods().map(|(uid, _)| (uid.to_owned(), now + HOLD)));
+                }
+                News::GapBegins(gap) => complain(&format!("not known for now: {}: {}", gap.wanted, gap.why)),
+                News::GapEnds { gap, lasted } => {
+                    let lasted = oomscope_core::time::span(u64::try_from(lasted.as_micros()).unwrap_or(u64::MAX));
+                    complain(&format!("known again, after {lasted}: {}", gap.wanted));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Followed cases of which more is known than when they were told.
+    fn accounts_that_came(&mut self, now: Instant) -> Vec<Again> {
+        if self.followed.is_empty() {
+            return Vec::new();
+        }
+        let gaps = self.feed.as_ref().map(Feed::gaps).unwrap_or_default();
+        let directory = locked(&self.directory);
+        let kills: Vec<KillWitness> = self.kills.iter().cloned().collect();
+        let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.since));
+        let mut again = Vec::new();
+        for followed in self.followed.iter_mut().filter(|followed| followed.until > now) {
+            let is_due = followed.due.is_some_and(|due| due <= now);
+            let account = reconciler.account_of(&followed.id, &followed.incident);
+            let known = followed.incident.kubernetes.as_deref();
+            if !(is_due && known.is_none()) && !is_news(known, account.as_ref()) {
+                continue;
+            }
+            followed.due = None;
+            if account.is_none() && gaps.is_empty() {
+                continue;
+            }
+            followed.revision += 1;
+            accounts::name(&mut followed.incident, &directory);
+            add(&mut followed.incident, account, &gaps);
+            again.push(Again { incident: followed.incident.clone(), revision: followed.revision, past: false });
+        }
+        again
+    }
+
+    /// Ends that only Kubernetes tells.
+    fn untold(&mut self, now: Instant) -> Vec<Again> {
+        let due: Vec<String> = self.changed.extract_if(|_, due| *due <= now).map(|(uid, _)| uid).collect();
+        if due.is_empty() {
+            return Vec::new();
+        }
+        let directory = locked(&self.directory);
+        let kills: Vec<KillWitness> = self.kills.iter().cloned().collect();
+        let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.since));
+        let found: Vec<Incident> =
+            due.iter().filter_map(|uid| Some(reconciler.untold_of(uid, directory.pod(uid)?))).flatten().collect();
+        drop(directory);
+        let mut again = Vec::new();
+        for mut incident in found {
+            let id = Case::id_of(&incident);
+            if self.told.contains(&id) {
+                continue;
+            }
+            self.told.push_back(id);
+            self.told.drain(..self.told.len().saturating_sub(TOLD));
+            let past = incident.at.wall.is_none_or(|at| at < self.since);
+            if past {
+                incident.gaps.push(Gap::new(
+                    "what happened at the time",
+                    "it happened before watching began; Kubernetes still tells of it",
+                ));
+            }
+            again.push(Again { incident, revision: 1, past });
+        }
+        again
+    }
+}
+
+/// The end of the container is told once; a change of state beside it is not worth another telling.
+fn is_news(known: Option<&Account>, account: Option<&Account>) -> bool {
+    let has_end = |account: Option<&Account>| account.is_some_and(|account| account.ending.is_some());
+    has_end(account) && !has_end(known)
+}
+
+fn add(incident: &mut Incident, account: Option<Account>, gaps: &[Gap]) {
+    for gap in gaps {
+        if !incident.gaps.contains(gap) {
+            incident.gaps.push(gap.clone());
+        }
+    }
+    if let Some(account) = account {
+        incident.add_kubernetes(account);
+    }
+}
+
+/// A thread that panicked in the middle of a change has left a directory that is still worth reading.
+pub(super) fn locked(directory: &Mutex<Directory>) -> MutexGuard<'_, Directory> {
+    directory.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,73 @@
+//! Killed at its own limit before, and that limit has not been raised since.
+//!
+//! From the store of the watcher. Kills for a shortage of the node say nothing of the container's limit and are not counted. Once is an
+//! accident, more often is the way things are.
+
+use super::{Asks, Observation, Rule, named};
+use crate::audit::amounts;
+use crate::audit::finding::Risk;
+use crate::audit::patch::{Amount, Change};
+use crate::audit::seen::Seen;
+use crate::audit::subject::Subject;
+use crate::kubernetes::Container;
+use crate::units::Bytes;
+
+pub(super) const RULE: Rule = Rule {
+    name: "oom_kills",
+    about: "Containers that were OOM-killed at a limit that still stands (high from the second kill on, medium for one).",
+    asks: Asks::Subject(check),
+};
+
+fn check(subject: &Subject) -> Vec<Observation> {
+    subject.lasting_containers().filter_map(|container| killed(subject, container)).collect()
+}
+
+fn killed(subject: &Subject, container: &Container) -> Option<Observation> {
+    let seen = subject.seen(&container.name).filter(|seen| seen.kills > 0)?;
+    let limit = amounts::limit(container);
+    let was_raised = limit.zip(seen.killed_at).is_some_and(|(now, then)| now > then);
+    if was_raised || (limit.is_none() && seen.killed_at.is_some()) {
+        return None;
+    }
+    let often = if seen.kills == 1 { "once".to_owned() } else { format!("{} times", seen.kills) };
+    let last = seen.last_kill.map(|at| format!(", last at {}", at.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
+    let at = limit.map_or_else(|| "at its pod's limit".to_owned(), |limit| format!("and its limit is still {limit}"));
+    let patch = limit.map(|limit| {
+        let change = Change { container: &container.name, request: None, limit: Some(Amount::Of(probe(seen, limit))) };
+        subject.resources_patch(&[change])
+    });
+    Some(Observation {
+        risk: if seen.kills > 1 { Risk::High } else { Risk::Medium },
+        title: "OOM-killed before, and the limit still stands",
+        why: "What killed it once will do so again; `oomscope incidents` has each kill with where the memory went.",
+        evidence: format!("{} was killed {often}{last}, {at}", named(&container.name)),
+        fix: "Look at the incident first: a leak outgrows any limit. Where the need is real, raise the limit.",
+        patch,
+        containers: vec![container.name.clone()],
+    })
+}
+
+/// The need was cut off at the limit: half as much again, as a probe.
+fn probe(seen: &Seen, limit: Bytes) -> Bytes {
+    let least = seen.held.unwrap_or(limit).max(limit);
+    Bytes(least.0.saturating_add(least.0 / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::audit::finding::Risk;
+    use crate::audit::seen::Seen;
+    use crate::audit::testing::{found_with, limited, rules_of};
+    use crate::units::Bytes;
+
+    /// Kills count as long as the limit is what it was.
+    #[test]
+    fn until_the_limit_is_raised() {
+        let seen = |kills| Seen { kills, killed_at: Some(Bytes(256 << 20)), ..Seen::default() };
+        let findings = found_with(&[limited("256Mi")], seen(3));
+        assert_eq!((rules_of(&findings), findings[0].risk), (vec!["oom_kills"], Risk::High));
+        assert!(findings[0].evidence.contains("killed 3 times, and its limit is still 256 MiB"), "{findings:?}");
+        assert_eq!(found_with(&[limited("256Mi")], seen(1))[0].risk, Risk::Medium);
+        assert!(found_with(&[limited("512Mi")], seen(3)).is_empty());
+    }
+}
