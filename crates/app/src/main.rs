@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => cli::demo::run(&args),
         Verb::Inspect(args) => cli::inspect::run(&args),
         Verb::Next(args) => cli::next::run(&args),
+        Verb::Audit(args) => cli::audit::run(&args),
         Verb::Rules => cli::rules::run(),
         Verb::Completions { shell } => cli::completions(shell),
         Verb::DemoHog { bytes } => cli::demo::hog(bytes),

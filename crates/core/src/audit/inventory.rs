@@ -16,8 +16,7 @@ use super::seen::Sight;
 use super::subject::{Subject, Witness};
 use crate::evidence::Gap;
 use crate::incident::identity::Identity;
-use crate::kubernetes::{Meta, Node, NotAnObject, Object, Pod, Workload};
-use crate::units::Bytes;
+use crate::kubernetes::{KubeletConfig, Meta, Node, NotAnObject, Object, Pod, Workload};
 
 /// Where an object was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,7 +143,8 @@ impl Inventory {
             return;
         }
         if let Some(node) = pod.spec.node_name.as_ref().filter(|_| !has_ended) {
-            commit(self.committed.entry(node.clone()).or_default(), pod);
+            let committed = self.committed.entry(node.clone()).or_default();
+            committed.add(Some(pod.memory_request()), pod.memory_limit());
         }
         let one = u64::from(!has_ended);
         // A pod of a manifest has been through no admission.
@@ -192,6 +192,19 @@ impl Inventory {
     /// Takes in a machine of which more is known than its Node object tells.
     pub fn see_machine(&mut self, machine: Machine) {
         self.machines.insert(machine.name.clone().unwrap_or_default(), machine);
+    }
+
+    /// Adds the configuration of a node's kubelet. A node that is not known yet is none of ours.
+    pub fn see_kubelet(&mut self, node: &str, config: KubeletConfig) {
+        if let Some(machine) = self.machines.get_mut(node) {
+            machine.kubelet = Some(config);
+        }
+    }
+
+    /// True where neither a workload nor a machine is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.subjects.is_empty() && self.machines.is_empty()
     }
 
     /// Adds what was seen of a container. False: nothing here is what it was seen of.
@@ -281,15 +294,5 @@ fn container_of(subject: &Subject, identity: &Identity) -> Option<String> {
     match &identity.container {
         Some(name) => all.find(|known| known == name),
         None => all.next().filter(|_| all.next().is_none()),
-    }
-}
-
-fn commit(committed: &mut Committed, pod: &Pod) {
-    let add = |sum: Bytes, more: Bytes| Bytes(sum.0.saturating_add(more.0));
-    committed.pods += 1;
-    committed.requests = add(committed.requests, pod.memory_request());
-    match pod.memory_limit() {
-        Some(limit) => committed.limits = add(committed.limits, limit),
-        None => committed.unlimited += 1,
     }
 }

@@ -19,8 +19,8 @@ mod table;
 mod who;
 mod words;
 
-pub mod audit;
 pub mod accounts;
+pub mod audit;
 pub mod inspection;
 pub mod json;
 pub mod markdown;
