@@ -12,7 +12,7 @@ use super::finding::Place;
 use super::limit_range::LimitRange;
 use super::machine::{Committed, Machine};
 use super::namespace::{Class, Production};
-use super::seen::Sight;
+use super::seen::{Seen, Sight};
 use super::subject::{Subject, Witness};
 use crate::evidence::Gap;
 use crate::incident::identity::Identity;
@@ -149,17 +149,25 @@ impl Inventory {
         let one = u64::from(!has_ended);
         // A pod of a manifest has been through no admission.
         let witness = if meta.uid.is_none() && witness == Witness::Pod { Witness::Template } else { witness };
-        match self.subjects.get_mut(&key).filter(|known| known.witness != Witness::Template) {
+        let killed: Vec<(String, Seen)> =
+            pod.statuses().filter_map(|s| Some((s.name.clone(), Seen::of_status(s)?))).collect();
+        let known = match self.subjects.get_mut(&key).filter(|known| known.witness != Witness::Template) {
             Some(known) => {
                 known.pods = known.pods.map(|pods| pods.saturating_add(one));
                 if meta.creation_timestamp > known.workload.template.metadata.creation_timestamp {
                     known.workload.template = pod.clone();
                 }
+                known
             }
             None => {
                 let subject = self.new_subject(pod, &key, found, witness, one);
-                self.subjects.insert(key, subject);
+                let at = self.subjects.insert_full(key, subject).0;
+                let Some((_, subject)) = self.subjects.get_index_mut(at) else { return };
+                subject
             }
+        };
+        for (container, seen) in killed {
+            known.seen.entry(container).or_default().merge(&seen);
         }
     }
 
