@@ -3,12 +3,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check golden fuzz
+.PHONY: help demo test bench check golden fuzz manifests
 
 FUZZ_SECONDS ?= 600
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## cause a small real OOM kill here and explain it (root; otherwise a recorded one)
 	@scripts/need cc
@@ -25,6 +25,9 @@ golden: ## rewrite the expected outputs; read the difference before committing i
 	@scripts/need cc
 	@UPDATE_GOLDEN=1 cargo test --workspace --locked
 	@git status --short -- '*golden*' docs crates/testkit
+
+manifests: ## write deploy/manifests anew from the Helm chart
+	@scripts/deploy-check --write
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (600)
 	@scripts/fuzz "$(FUZZ_SECONDS)"

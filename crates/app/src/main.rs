@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         Verb::Demo(args) => cli::demo::run(&args),
         Verb::Inspect(args) => cli::inspect::run(&args),
         Verb::Next(args) => cli::next::run(&args),
+        Verb::Pod(args) => cli::pod::run(&args),
+        Verb::Node(args) => cli::node::run(&args),
         Verb::Audit(args) => cli::audit::run(&args),
         Verb::Rules => cli::rules::run(),
         Verb::Completions { shell } => cli::completions(shell),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use oomscope_core::evidence::Gap;
 use oomscope_core::formats::cgroup::{Pressure, pressure};
 use oomscope_core::formats::proc::{MemInfo, vmstat_counter};
+use oomscope_core::units::Bytes;
 
 use crate::clock;
 use crate::host_root::HostRoot;
@@ -23,6 +24,8 @@ pub struct NodeReading {
     pub kernel_release: Option<String>,
     /// Why the kernel is not as it was shipped, a bit a reason (Documentation/admin-guide/tainted-kernels.rst); 0: it is.
     pub taint: Option<u64>,
+    /// Memory of compressed swap, zswap's and zram's (`nr_zspages` of /proc/vmstat, ≥ 4.8 with zsmalloc).
+    pub compressed: Option<Bytes>,
     /// Bytes of a page.
     pub page_size: u64,
     /// The uuid of this boot.
@@ -49,13 +52,17 @@ impl Node {
     pub fn read(&self) -> NodeReading {
         let mut gaps = Vec::new();
         let meminfo = self.file("/proc/meminfo", &mut gaps).map(|text| MemInfo::parse(&text)).unwrap_or_default();
-        let oom_kills = self.file("/proc/vmstat", &mut gaps).and_then(|text| {
-            let kills = vmstat_counter(&text, "oom_kill");
+        let vmstat = self.file("/proc/vmstat", &mut gaps);
+        let oom_kills = vmstat.as_ref().and_then(|text| {
+            let kills = vmstat_counter(text, "oom_kill");
             if kills.is_none() {
                 gaps.push(Gap::new("OOM kills since boot", "this kernel does not count them in /proc/vmstat"));
             }
             kills
         });
+        // Of the running kernel, as with clocks: there is no file for it.
+        let page_size = rustix::param::page_size() as u64;
+        let zspages = vmstat.as_ref().and_then(|text| vmstat_counter(text, "nr_zspages"));
         let boot_id = clock::boot_id(&self.root).map_err(|e| gaps.push(Gap::new("boot id", e.to_string()))).ok();
         NodeReading {
             meminfo,
@@ -63,8 +70,8 @@ impl Node {
             pressure: self.file("/proc/pressure/memory", &mut gaps).map(|text| pressure(&text)).unwrap_or_default(),
             kernel_release: self.line("/proc/sys/kernel/osrelease", &mut gaps),
             taint: self.line("/proc/sys/kernel/tainted", &mut gaps).and_then(|bits| bits.parse().ok()),
-            // Of the running kernel, as with clocks: there is no file for it.
-            page_size: rustix::param::page_size() as u64,
+            compressed: zspages.map(|pages| Bytes::from_pages(pages, page_size)),
+            page_size,
             boot_id,
             gaps,
         }

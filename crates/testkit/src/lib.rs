@@ -4,6 +4,7 @@ pub mod containerd;
 pub mod corpus;
 mod explain;
 pub mod golden;
+pub mod kubernetes;
 pub mod render;
 pub mod vm;
 

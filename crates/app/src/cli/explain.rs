@@ -120,6 +120,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(conclude(&shown, &pipeline, failed))
 }
 
+/// The cases of logs, for a verb that shows them in its own way. What cannot be read of one is complained of.
+///
+/// # Errors
+/// Where one cannot be opened.
+pub(crate) fn cases_of(files: &[OsString]) -> anyhow::Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    let mut take = |case| {
+        cases.push(case);
+        Ok(())
+    };
+    let mut pipeline = Pipeline::new();
+    for input in input::inputs(files) {
+        pipeline.read(input, &mut take)?;
+    }
+    pipeline.finish(&mut take)?;
+    Ok(cases)
+}
+
 /// The exit code, and a word on standard error where nothing was printed.
 fn conclude(shown: &Shown, pipeline: &Pipeline, failed: bool) -> Outcome {
     if shown.of_unknown_time > 0 {

@@ -4,7 +4,7 @@
 //! difference whether the container has a shell. What it costs is one walk over the page tables of each process (some
 //! milliseconds for 100 MiB, during which that process cannot change its mappings), and `--no-pss` saves that.
 
-mod look;
+pub(super) mod look;
 mod saved;
 
 use std::ffi::OsString;

@@ -9,12 +9,15 @@ pub(crate) mod incidents;
 pub(crate) mod inspect;
 mod kept;
 pub(crate) mod next;
+pub(crate) mod node;
 mod output;
+pub(crate) mod pod;
 pub(crate) mod rules;
 mod saved;
 pub(crate) mod show;
 mod target;
 pub(crate) mod watch;
+mod witnesses;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -60,6 +63,10 @@ pub(crate) enum Verb {
     Inspect(inspect::Args),
     #[command(after_help = next::EXIT_CODES)]
     Next(next::Args),
+    #[command(after_help = pod::EXIT_CODES, after_long_help = pod::AFTER_LONG_HELP)]
+    Pod(pod::Args),
+    #[command(after_help = node::EXIT_CODES, after_long_help = node::AFTER_LONG_HELP)]
+    Node(node::Args),
     #[command(after_help = audit::EXIT_CODES, after_long_help = audit::AFTER_LONG_HELP)]
     Audit(audit::Args),
     /// List the diagnosis rules and what each one looks at

@@ -3,14 +3,14 @@
 mod domain;
 mod members;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::num::NonZeroUsize;
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use oomscope_core::evidence::Gap;
-use oomscope_core::next::{Machine, outlook};
+use oomscope_core::next::{Machine, Outlook, outlook};
 use oomscope_core::report::{json, next as report};
 use oomscope_core::units::Bytes;
 use oomscope_sources::cgroup::Hierarchy;
@@ -92,15 +92,7 @@ impl Host {
 
 /// Ranks and prints.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let host = Host::new(&HostRoot::default());
-    let mut gaps = Vec::new();
-    let (domain, candidates) = match &args.target {
-        None => (domain::of_node(&host.node), members::of_node(&host, &mut gaps)?),
-        Some(target) => of_target(&host, target, args.if_limit, &mut gaps)?,
-    };
-    let machine = Machine { page_size: host.node.page_size, kernel_release: host.node.kernel_release.as_deref() };
-    let mut outlook = outlook(domain, candidates, machine, args.count.get());
-    outlook.gaps.extend(gaps);
+    let outlook = look(&HostRoot::default(), args.target.as_deref(), args.if_limit, args.count.get())?;
     let text = match args.output {
         Answer::Text => report::render(&outlook, &Colour::options(args.color, false)),
         Answer::Json => json::next(&outlook).context("writing the answer as JSON")? + "\n",
@@ -111,9 +103,39 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(if nobody { Outcome::NothingFound } else { Outcome::Explained })
 }
 
+/// The ranking for the whole machine below `root`.
+pub(super) fn of_machine(root: &HostRoot, count: usize) -> anyhow::Result<Outlook> {
+    let host = Host::new(root);
+    let mut gaps = Vec::new();
+    let candidates = members::of_node(&host, &mut gaps)?;
+    let machine = Machine { page_size: host.node.page_size, kernel_release: host.node.kernel_release.as_deref() };
+    let mut outlook = outlook(domain::of_node(&host.node), candidates, machine, count);
+    outlook.gaps.extend(gaps);
+    Ok(outlook)
+}
+
 type Contest = (oomscope_core::next::Domain, Vec<oomscope_core::next::Candidate>);
 
-fn of_target(host: &Host, target: &OsString, if_limit: Option<Bytes>, gaps: &mut Vec<Gap>) -> anyhow::Result<Contest> {
+/// Ranks; `None` for the whole machine.
+pub(crate) fn look(
+    root: &HostRoot,
+    target: Option<&OsStr>,
+    if_limit: Option<Bytes>,
+    count: usize,
+) -> anyhow::Result<Outlook> {
+    let host = Host::new(root);
+    let mut gaps = Vec::new();
+    let (domain, candidates) = match target {
+        None => (domain::of_node(&host.node), members::of_node(&host, &mut gaps)?),
+        Some(target) => of_target(&host, target, if_limit, &mut gaps)?,
+    };
+    let machine = Machine { page_size: host.node.page_size, kernel_release: host.node.kernel_release.as_deref() };
+    let mut outlook = outlook(domain, candidates, machine, count);
+    outlook.gaps.extend(gaps);
+    Ok(outlook)
+}
+
+fn of_target(host: &Host, target: &OsStr, if_limit: Option<Bytes>, gaps: &mut Vec<Gap>) -> anyhow::Result<Contest> {
     let hierarchy = match &host.hierarchy {
         Ok(hierarchy) => hierarchy,
         Err(error) => bail!("{error:#}"),

@@ -9,6 +9,7 @@ mod holder;
 mod incidents;
 mod inputs;
 mod inspect;
+mod kubernetes;
 mod next;
 mod output;
 mod run;

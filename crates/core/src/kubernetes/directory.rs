@@ -158,10 +158,10 @@ impl Directory {
             self.instances.entry(container.id.clone()).or_insert(instance);
         }
         match self.containers.get_mut(&container.id) {
-            Some((known, by)) if *by < source => fill(known, container),
+            Some((known, by)) if *by < source => known.fill(container),
             Some(known) => {
                 let before = std::mem::replace(known, (container, source));
-                fill(&mut known.0, before.0);
+                known.0.fill(before.0);
             }
             None => {
                 self.containers.insert(container.id.clone(), (container, source));
@@ -411,35 +411,6 @@ fn add_event(events: &mut Vec<Event>, event: Event) {
     }
     if events.len() > EVENTS {
         events.remove(0);
-    }
-}
-
-/// Takes from `other` what `known` lacks.
-fn fill(known: &mut RuntimeContainer, other: RuntimeContainer) {
-    macro_rules! fill {
-        ($($field:ident),*) => { $( if known.$field.is_none() { known.$field = other.$field; } )* };
-    }
-    fill!(
-        runtime,
-        pod_uid,
-        namespace,
-        pod,
-        container,
-        kind,
-        sandbox_id,
-        restart_count,
-        image,
-        init_pid,
-        started,
-        finished,
-        exit_code,
-        reason,
-        cgroup,
-        memory_limit,
-        oom_score_adj
-    );
-    if known.labels.is_empty() {
-        known.labels = other.labels;
     }
 }
 

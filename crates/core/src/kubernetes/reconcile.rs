@@ -160,6 +160,40 @@ impl<'a> Reconciler<'a> {
         incident
     }
 
+    /// What Kubernetes says of a pod, with the pods' own events.
+    #[must_use]
+    pub fn account_of_pod(&self, record: &PodRecord) -> Account {
+        self.of_pod(record)
+    }
+
+    /// Every container of a pod, by its latest status that has them.
+    #[must_use]
+    pub fn containers_of(record: &PodRecord) -> Vec<ContainerAccount> {
+        let pod = record.with_statuses();
+        let is_lost = record.pod.statuses().next().is_none();
+        let account = |name: &str| {
+            let account = container_account(pod, name, record.source);
+            // How they were before the status lost them is not how they are.
+            if is_lost { ContainerAccount { state: None, ready: None, ..account } } else { account }
+        };
+        pod.containers().map(|(_, container)| account(&container.name)).collect()
+    }
+
+    /// Every container of a pod that only the runtime knows, each by its latest instance.
+    #[must_use]
+    pub fn containers_of_runtime(directory: &Directory, uid: &str) -> Vec<ContainerAccount> {
+        let mut latest: indexmap::IndexMap<&str, &RuntimeContainer> = indexmap::IndexMap::new();
+        for (container, _) in directory.containers().filter(|(container, _)| container.pod_uid.as_deref() == Some(uid))
+        {
+            let Some(name) = container.container.as_deref() else { continue };
+            let known = latest.entry(name).or_insert(container);
+            if known.started < container.started {
+                *known = container;
+            }
+        }
+        latest.into_values().filter_map(runtime_account).collect()
+    }
+
     fn of_pod(&self, record: &PodRecord) -> Account {
         Account {
             source: record.source,
@@ -413,9 +447,16 @@ fn pod_account(record: &PodRecord) -> PodAccount {
         grace_seconds: meta.deletion_grace_period_seconds.or(pod.spec.termination_grace_period_seconds),
         containers: pod.containers().count(),
         conditions: pod.status.conditions.iter().filter(is_odd).cloned().collect(),
+        memory_volumes: memory_volumes(pod),
         gone: record.gone,
         labels: std::collections::BTreeMap::new(),
     }
+}
+
+fn memory_volumes(pod: &Pod) -> Vec<String> {
+    let volumes = pod.spec.volumes.iter();
+    let in_memory = volumes.filter(|volume| volume.empty_dir.as_ref().is_some_and(super::EmptyDir::is_memory));
+    in_memory.map(|volume| volume.name.clone()).collect()
 }
 
 fn container_account(pod: &Pod, name: &str, source: Source) -> ContainerAccount {
@@ -528,23 +569,28 @@ fn of_runtime(container: &RuntimeContainer, directory: &Directory) -> Option<Acc
             containers: names.len(),
             ..PodAccount::default()
         }),
-        container: container.container.as_ref().map(|name| ContainerAccount {
-            name: name.clone(),
-            kind: container.kind,
-            image: container.image.clone(),
-            limit_bytes: container.memory_limit.filter(|limit| *limit > Bytes(0)),
-            restart_count: container.restart_count,
-            state: Some(if container.finished.is_some() { State::Terminated } else { State::Running }),
-            reason: container.reason.clone(),
-            running_since: container.started.filter(|_| container.finished.is_none()),
-            current_id: Some(container.id.clone()),
-            ..ContainerAccount::default()
-        }),
+        container: runtime_account(container),
         ending: None,
         ended_by: None,
         eviction: None,
         events: Vec::new(),
         node: node_account(directory),
         kernel: KernelSide::default(),
+    })
+}
+
+/// A container by the runtime's words; `None` for a sandbox.
+fn runtime_account(container: &RuntimeContainer) -> Option<ContainerAccount> {
+    Some(ContainerAccount {
+        name: container.container.clone()?,
+        kind: container.kind,
+        image: container.image.clone(),
+        limit_bytes: container.memory_limit.filter(|limit| *limit > Bytes(0)),
+        restart_count: container.restart_count,
+        state: Some(if container.finished.is_some() { State::Terminated } else { State::Running }),
+        reason: container.reason.clone(),
+        running_since: container.started.filter(|_| container.finished.is_none()),
+        current_id: Some(container.id.clone()),
+        ..ContainerAccount::default()
     })
 }

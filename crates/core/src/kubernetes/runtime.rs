@@ -51,3 +51,34 @@ pub struct RuntimeContainer {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
+
+impl RuntimeContainer {
+    /// Takes from another account of the same container what this one lacks.
+    pub fn fill(&mut self, other: Self) {
+        macro_rules! fill {
+            ($($field:ident),*) => { $( if self.$field.is_none() { self.$field = other.$field; } )* };
+        }
+        fill!(
+            runtime,
+            pod_uid,
+            namespace,
+            pod,
+            container,
+            kind,
+            sandbox_id,
+            restart_count,
+            image,
+            init_pid,
+            started,
+            finished,
+            exit_code,
+            reason,
+            cgroup,
+            memory_limit,
+            oom_score_adj
+        );
+        if self.labels.is_empty() {
+            self.labels = other.labels;
+        }
+    }
+}

@@ -35,6 +35,12 @@ pub fn render(inspection: &Inspection, count: usize, options: &TextOptions) -> S
     page.finish()
 }
 
+/// What a page about more than this shows of it: the levels, and where the memory is.
+pub(super) fn short(page: &mut Page, inspection: &Inspection) {
+    levels(page, inspection);
+    memory_section(page, inspection);
+}
+
 /// How much, and how far from the nearest limit: the answer in one line.
 fn title(page: &mut Page, inspection: &Inspection) {
     // The root of v2 has statistics, but no charge.

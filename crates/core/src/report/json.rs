@@ -13,7 +13,9 @@ use crate::audit::{self, Audit, Finding, Risk};
 use crate::case::Case;
 use crate::evidence::Gap;
 use crate::inspect::{Inspection, InspectionDiff};
+use crate::ledger::Ledger;
 use crate::next::Outlook;
+use crate::runbook::PodPage;
 use crate::text::acts_on_its_surroundings;
 
 /// The case as one JSON object, without a newline in or after it.
@@ -43,6 +45,15 @@ pub fn inspection(inspection: &Inspection) -> Result<String, serde_json::Error> 
     to_harmless_json(inspection)
 }
 
+/// What `oomscope node` found, as one JSON object, without a newline in or after it.
+///
+/// # Errors
+///
+/// Those of `serde_json`; the types give it no occasion for any.
+pub fn ledger(ledger: &Ledger) -> Result<String, serde_json::Error> {
+    to_harmless_json(ledger)
+}
+
 /// What grew between two looks, in the same way.
 ///
 /// # Errors
@@ -50,6 +61,15 @@ pub fn inspection(inspection: &Inspection) -> Result<String, serde_json::Error> 
 /// As [`inspection`].
 pub fn inspection_diff(diff: &InspectionDiff) -> Result<String, serde_json::Error> {
     to_harmless_json(diff)
+}
+
+/// The page of a pod, as one JSON object, without a newline in or after it.
+///
+/// # Errors
+///
+/// As [`line`].
+pub fn pod_page(page: &PodPage) -> Result<String, serde_json::Error> {
+    to_harmless_json(page)
 }
 
 /// What `oomscope audit` found: a line for each finding and one for the whole, each with its newline.

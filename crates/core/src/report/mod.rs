@@ -23,10 +23,12 @@ pub mod accounts;
 pub mod audit;
 pub mod inspection;
 pub mod json;
+pub mod ledger;
 pub mod markdown;
 pub mod next;
 pub mod one_line;
 pub mod plot;
+pub mod runbook;
 pub mod summary;
 pub mod text;
 

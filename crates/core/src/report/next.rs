@@ -26,6 +26,16 @@ pub fn render(outlook: &Outlook, options: &TextOptions) -> String {
     page.finish()
 }
 
+/// What a page about more than this shows of it: who is first, and the ranking.
+pub(super) fn short(page: &mut Page, outlook: &Outlook) {
+    page.heading("WHO DIES NEXT", "");
+    if let Some(first) = outlook.first() {
+        page.fact("first", Role::Strong, &who(first));
+    }
+    facts(page, outlook);
+    ranking(page, outlook);
+}
+
 fn verdict(page: &mut Page, outlook: &Outlook) {
     let domain = &outlook.domain;
     let line = match outlook.first() {

@@ -5,6 +5,7 @@
 //! what was read last is then [all there is](Error::Gone).
 
 mod alarms;
+mod census;
 mod error;
 mod files;
 mod kept_file;
@@ -15,6 +16,7 @@ mod scratch;
 mod tree;
 
 pub use alarms::{Alarm, AlarmKind, Alarms};
+pub use census::census;
 pub use error::Error;
 pub use files::{CgroupFiles, Depth};
 pub use limits::limit_on_path;

@@ -47,6 +47,12 @@ impl Hierarchy {
         &self.mount
     }
 
+    /// The mount shows every cgroup of the machine, and not only those of a container.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        is_root(self.version, &self.mount)
+    }
+
     /// The path by which the kernel's log calls a cgroup; inside a cgroup namespace only the end of that path.
     #[must_use]
     pub fn kernel_path(&self, folder: &Path) -> PathBuf {

@@ -31,7 +31,7 @@ const MAPPINGS_EACH: usize = 32;
 const PIDS_NAMED: usize = 5;
 
 /// Looks into what is on one machine.
-pub(super) struct Looker {
+pub(in crate::cli) struct Looker {
     root: HostRoot,
     hierarchy: Hierarchy,
     proc: Proc,
@@ -42,7 +42,7 @@ pub(super) struct Looker {
 impl Looker {
     /// # Errors
     /// Where the machine has no memory cgroups.
-    pub(super) fn new(root: HostRoot, no_pss: bool) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn new(root: HostRoot, no_pss: bool) -> anyhow::Result<Self> {
         Ok(Self {
             hierarchy: Hierarchy::of_this_machine(&root)?,
             proc: Proc::new(&root),
@@ -53,7 +53,7 @@ impl Looker {
     }
 
     /// Finds the target anew each time: a pod's cgroup outlives its containers, a container's does not outlive it.
-    pub(super) fn look(&self, asked: &OsStr) -> anyhow::Result<Inspection> {
+    pub(in crate::cli) fn look(&self, asked: &OsStr) -> anyhow::Result<Inspection> {
         let found = target::Target::find(asked, &self.hierarchy, &self.proc)?;
         let at = clock::since_boot();
         let mut inspection = Inspection {

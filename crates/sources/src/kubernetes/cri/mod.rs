@@ -2,6 +2,9 @@
 //!
 //! The runtime remembers containers that have ended until the kubelet removes them (it keeps the last dead one of each container),
 //! with exit code and reason. It is asked by one caller at a time, and every call ends in time or with an error.
+//!
+//! containerd sets the reason `OOMKilled` with the first OOM kill in a container, whoever was killed: on one that runs it is the only
+//! trace of a killed child, and once that has ended for another reason it is the wrong one.
 
 mod client;
 mod error;

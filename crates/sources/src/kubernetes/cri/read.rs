@@ -156,7 +156,7 @@ fn with_pod_labels(container: RuntimeContainer, labels: &HashMap<String, String>
 }
 
 fn label(labels: &HashMap<String, String>, name: &str) -> Option<String> {
-    labels.get(name).and_then(|value| text(value))
+    labels.get(name).and_then(text)
 }
 
 fn name_of(metadata: Option<&ContainerMetadata>) -> (Option<String>, Option<u32>) {
@@ -183,4 +183,138 @@ fn time(nanoseconds: i64) -> Option<Timestamp> {
         return None;
     }
     Timestamp::from_nanosecond(i128::from(nanoseconds)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::messages::{ContainerStatus, PodSandboxStatus};
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn labels(value: &Value) -> HashMap<String, String> {
+        serde_json::from_value(value.clone()).unwrap_or_default()
+    }
+
+    fn number(value: &Value) -> i32 {
+        value.as_i64().unwrap_or(0).try_into().unwrap()
+    }
+
+    fn nanoseconds(value: &Value) -> i64 {
+        let time = value.as_str().and_then(|time| time.parse::<Timestamp>().ok());
+        time.map_or(0, |time| time.as_nanosecond().try_into().unwrap())
+    }
+
+    fn word(value: &Value) -> String {
+        value.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The answer that crictl has printed as JSON.
+    fn answer(printed: &Value) -> ContainerStatusResponse {
+        let status = &printed["status"];
+        let metadata = &status["metadata"];
+        ContainerStatusResponse {
+            status: Some(ContainerStatus {
+                id: word(&status["id"]),
+                metadata: Some(ContainerMetadata {
+                    name: word(&metadata["name"]),
+                    attempt: number(&metadata["attempt"]).try_into().unwrap(),
+                }),
+                state: number(&status["state"]),
+                started_at: nanoseconds(&status["startedAt"]),
+                finished_at: nanoseconds(&status["finishedAt"]),
+                exit_code: number(&status["exitCode"]),
+                image: Some(ImageSpec { image: word(&status["image"]["image"]), ..ImageSpec::default() }),
+                reason: word(&status["reason"]),
+                labels: labels(&status["labels"]),
+                resources: None,
+            }),
+            info: HashMap::from([("info".to_owned(), printed["info"]["info"].to_string())]),
+        }
+    }
+
+    /// A container after its kill, as containerd 1.6 answers.
+    #[test]
+    fn a_killed_container() {
+        let container = container(
+            &answer(&json!({
+                "status": {
+                    "id": "13ca", "metadata": {"name": "api", "attempt": 2}, "state": 2,
+                    "startedAt": "2026-11-21T07:33:34.146043774Z", "finishedAt": "2026-11-21T07:33:43.264570162Z",
+                    "exitCode": 137, "reason": "OOMKilled", "image": {"image": "localhost/workload:1"},
+                    "labels": {"io.kubernetes.pod.name": "checkout-1", "io.kubernetes.pod.namespace": "shop",
+                               "io.kubernetes.pod.uid": "5cd4", "io.kubernetes.container.name": "api"}
+                },
+                "info": {"info": {"sandboxID": "2982", "pid": 0, "config": {"image": {"image": "sha256:745f"}},
+                    "runtimeSpec": {"linux": {"cgroupsPath": "/kubepods/burstable/pod5cd4/13ca",
+                                              "resources": {"memory": {"limit": 52_428_800}}},
+                                    "process": {"oomScoreAdj": 999}}}}
+            })),
+            "containerd",
+        );
+        let expected = RuntimeContainer {
+            id: "13ca".to_owned(),
+            runtime: Some("containerd".to_owned()),
+            pod_uid: Some("5cd4".to_owned()),
+            namespace: Some("shop".to_owned()),
+            pod: Some("checkout-1".to_owned()),
+            container: Some("api".to_owned()),
+            sandbox_id: Some("2982".to_owned()),
+            restart_count: Some(2),
+            image: Some("localhost/workload:1".to_owned()),
+            started: "2026-11-21T07:33:34.146043774Z".parse().ok(),
+            finished: "2026-11-21T07:33:43.264570162Z".parse().ok(),
+            exit_code: Some(137),
+            reason: Some("OOMKilled".to_owned()),
+            cgroup: Some("/kubepods/burstable/pod5cd4/13ca".to_owned()),
+            memory_limit: Some(Bytes(52_428_800)),
+            oom_score_adj: Some(999),
+            ..RuntimeContainer::default()
+        };
+        assert_eq!(container, expected);
+    }
+
+    /// A runtime that tells nothing more, and one whose JSON is no longer understood.
+    #[test]
+    fn without_info() {
+        for info in [HashMap::new(), HashMap::from([("info".to_owned(), "{\"pid\":\"one\"".to_owned())])] {
+            let status = ContainerStatus { id: "c".to_owned(), state: RUNNING, ..ContainerStatus::default() };
+            let container = container(&ContainerStatusResponse { status: Some(status), info: info.clone() }, "x");
+            let expected =
+                RuntimeContainer { id: "c".to_owned(), runtime: Some("x".to_owned()), ..RuntimeContainer::default() };
+            assert_eq!(container, expected);
+            let sandbox = sandbox(&PodSandboxStatusResponse { status: Some(PodSandboxStatus::default()), info }, "x");
+            assert_eq!((sandbox.kind, sandbox.pod, sandbox.started), (Some(ContainerKind::Pause), None, None));
+        }
+    }
+
+    /// Every container of the recorded cluster is named alike by its labels and by its spec.
+    #[test]
+    #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
+    fn recorded_containers() {
+        let shared = oomscope_testkit::corpus::shared_root();
+        let Some(fixtures) = shared.map(|corpus| corpus.join("../fixtures/kubernetes")).filter(|path| path.is_dir())
+        else {
+            return eprintln!("SKIPPED recorded_containers: no recorded cluster here (OOMSCOPE_CORPUS)");
+        };
+        let files = std::fs::read_dir(fixtures).unwrap().flatten().flat_map(|folder| std::fs::read_dir(folder.path()));
+        let files = files.flatten().flatten().filter(|file| file.file_name().to_string_lossy().starts_with("cri-"));
+        let mut seen = 0;
+        for file in files {
+            let printed: Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+            for printed in printed["containers"].as_array().into_iter().flatten() {
+                let answer = answer(printed);
+                let container = container(&answer, "containerd");
+                let by_spec = info(&answer.info).spec.container(&container.id);
+                if by_spec.cgroup.is_none() {
+                    continue;
+                }
+                seen += 1;
+                assert_eq!((&container.pod, &container.namespace), (&by_spec.pod, &by_spec.namespace));
+                assert_eq!((&container.pod_uid, &container.container), (&by_spec.pod_uid, &by_spec.container));
+                assert!(container.cgroup.unwrap().ends_with(&container.id));
+                assert_eq!(container.finished.is_some(), container.exit_code.is_some());
+            }
+        }
+        assert!(seen > 3, "{seen}");
+    }
 }

@@ -57,6 +57,10 @@ impl Queue {
             self.0.clear();
             self.0.insert(News::Everything);
         }
+        // What tells a state is told last where it was told last.
+        if matches!(news, News::PodsFrom(_) | News::GapBegins(_)) {
+            self.0.shift_remove(&news);
+        }
         self.0.insert(news);
     }
 
@@ -68,6 +72,15 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of a state that comes and goes while nobody reads, the last news is the last.
+    #[test]
+    fn states_in_order() {
+        let mut queue = Queue::default();
+        let from = [Some(Source::Api), None, Some(Source::Api)].map(News::PodsFrom);
+        from.clone().into_iter().for_each(|news| queue.add(news));
+        assert_eq!(queue.take(), from[1..]);
+    }
 
     /// Nobody reads, and everything changes again and again: what is kept does not grow.
     #[test]

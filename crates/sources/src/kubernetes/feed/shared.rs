@@ -115,7 +115,10 @@ mod tests {
     fn gaps_are_told_twice() {
         let woken = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&woken);
-        let shared = Shared::new(Arc::default(), Box::new(move || drop(counter.fetch_add(1, Ordering::Relaxed))));
+        let waker = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        let shared = Shared::new(Arc::default(), Box::new(waker));
         shared.gap_ends("pods");
         shared.gap_begins("pods", "500");
         shared.gap_begins("pods", "refused");

@@ -1,14 +1,19 @@
 //! The kubelet's configuration where `/configz` may not be read: its config file, and the flags of its command line, which win.
 //!
 //! Drop-in folders (`--config-dir`) are read after the file, in the order of their names, as the kubelet does.
+//!
+//! Any process may call itself `kubelet`. Taken for it is one of root's that is in no pod; the files that it names are read below the
+//! machine's root and only where they are ordinary files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use oomscope_core::evidence::Gap;
 use oomscope_core::kubernetes::KubeletConfig;
+use rustix::fs::{OFlags, fstat};
 use serde_json::{Map, Value, json};
 
+use super::super::below::Below;
 use crate::host_root::HostRoot;
 
 /// Where installers put it, if no command line names it: kubeadm, EKS, AKS, GKE, k0s, Talos.
@@ -28,6 +33,9 @@ const FOLDERS: [&str; 2] =
 const ARGUMENTS: &str = "/var/snap/microk8s/current/args/kubelet";
 /// Larger than any configuration.
 const LARGEST: u64 = 1 << 20;
+/// More files than any drop-in folder has, more processes than a machine runs.
+const MOST_FILES: usize = 256;
+const MOST_PROCESSES: usize = 1 << 20;
 
 /// What was read from disk.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,19 +54,20 @@ impl ConfigFile {
     /// Looks for it below a machine's root. `None`: there is neither a file nor a kubelet.
     #[must_use]
     pub fn find(root: &HostRoot) -> Option<Self> {
-        let flags = command_line(root).or_else(|| arguments_file(root));
+        let machine = Below::new(root).ok()?;
+        let flags = command_line(&machine).or_else(|| arguments_file(&machine));
         let named = |flag: &str| flags.as_ref().and_then(|flags| flags.get(flag)).map(PathBuf::from);
-        let exists = |path: &&&str| root.path(path).exists();
+        let exists = |path: &&&str| machine.is_there(path);
         let file = named("config").or_else(|| FILES.iter().find(exists).map(PathBuf::from));
         let folder = named("config-dir").or_else(|| FOLDERS.iter().find(exists).map(PathBuf::from));
         let mut files: Vec<PathBuf> = file.into_iter().collect();
-        files.extend(folder.iter().flat_map(|folder| drop_ins(root, folder)));
+        files.extend(folder.iter().flat_map(|folder| drop_ins(&machine, folder)));
         if files.is_empty() && flags.is_none() {
             return None;
         }
         let mut gaps = Vec::new();
         let mut merged = Value::Object(Map::new());
-        files.retain(|path| match read(root, path) {
+        files.retain(|path| match read(&machine, path) {
             Ok(value) => {
                 merge(&mut merged, value);
                 true
@@ -81,21 +90,18 @@ impl ConfigFile {
 }
 
 /// `.conf` files of a drop-in folder in the order of their names (cmd/kubelet/app/server.go, `mergeKubeletConfigurations`).
-fn drop_ins(root: &HostRoot, folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(root.path(folder)) else { return Vec::new() };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+fn drop_ins(machine: &Below, folder: &Path) -> Vec<PathBuf> {
+    let Ok(names) = machine.names(folder, MOST_FILES) else { return Vec::new() };
+    let names = names.names.into_iter().filter_map(|name| name.into_string().ok());
     let mut names: Vec<String> = names.filter(|name| name.ends_with(".conf")).collect();
     names.sort();
     names.iter().map(|name| folder.join(name)).collect()
 }
 
-fn read(root: &HostRoot, path: &Path) -> Result<Value, String> {
-    use std::io::Read as _;
-    let file = std::fs::File::open(root.path(path)).map_err(|error| error.to_string())?;
-    let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text).map_err(|error| error.to_string())?;
+fn read(machine: &Below, path: &Path) -> Result<Value, String> {
+    let text = machine.read(path, LARGEST).map_err(|error| error.to_string())?;
     // The parser would quote the file.
-    serde_saphyr::from_str(&text).map_err(|_| "no valid YAML".to_owned())
+    serde_saphyr::from_slice(&text).map_err(|_| "no valid YAML".to_owned())
 }
 
 /// Fields of the later one win; maps are merged.
@@ -110,21 +116,29 @@ fn merge(into: &mut Value, later: Value) {
     }
 }
 
-/// Flags of a running kubelet.
-fn command_line(root: &HostRoot) -> Option<BTreeMap<String, String>> {
-    let entries = std::fs::read_dir(root.path("/proc")).ok()?;
-    let processes = entries.filter_map(|entry| {
-        let entry = entry.ok()?;
-        let is_process = entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
-        is_process.then(|| entry.path())
-    });
-    let is_kubelet = |process: &PathBuf| std::fs::read(process.join("comm")).is_ok_and(|comm| comm == b"kubelet\n");
-    let text = std::fs::read(processes.into_iter().find(is_kubelet)?.join("cmdline")).ok()?;
+/// Flags of the running kubelet.
+fn command_line(machine: &Below) -> Option<BTreeMap<String, String>> {
+    let names = machine.names("/proc", MOST_PROCESSES).ok()?.names;
+    let mut pids: Vec<u32> = names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
+    pids.sort_unstable();
+    let kubelet = pids
+        .into_iter()
+        .map(|pid| PathBuf::from(format!("/proc/{pid}")))
+        .find(|process| is_kubelet(machine, process))?;
+    let text = machine.read(kubelet.join("cmdline"), LARGEST).ok()?;
     Some(flags(text.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned())))
 }
 
-fn arguments_file(root: &HostRoot) -> Option<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(root.path(ARGUMENTS)).ok()?;
+fn is_kubelet(machine: &Below, process: &Path) -> bool {
+    let file = |name: &str| machine.read(process.join(name), LARGEST);
+    let is_roots = || machine.open(process, OFlags::PATH).and_then(|fd| Ok(fstat(fd)?.st_uid == 0)).unwrap_or(false);
+    let in_a_pod = || file("cgroup").is_ok_and(|text| String::from_utf8_lossy(&text).contains("kubepods"));
+    file("comm").is_ok_and(|comm| comm == b"kubelet\n") && is_roots() && !in_a_pod()
+}
+
+fn arguments_file(machine: &Below) -> Option<BTreeMap<String, String>> {
+    let text = machine.read(ARGUMENTS, LARGEST).ok()?;
+    let text = String::from_utf8_lossy(&text);
     Some(flags(text.split_whitespace().map(|word| word.trim_matches('"').to_owned())))
 }
 
@@ -229,6 +243,17 @@ mod tests {
         assert_eq!(found.config.memory_thresholds().hard, Some(Threshold::Bytes(Bytes(1 << 30))));
         assert_eq!(found.config.reserved().0.map(|reserved| reserved.bytes()), Some(Bytes(1 << 30)));
         assert!(found.has_flags && found.gaps.is_empty(), "{found:?}");
+    }
+
+    /// A pod's process that calls itself kubelet is not asked for its flags.
+    #[test]
+    fn an_impostor() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = HostRoot::at(folder.path());
+        write(&root, "/proc/9/comm", "kubelet\n");
+        write(&root, "/proc/9/cgroup", "0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podx.slice\n");
+        write(&root, "/proc/9/cmdline", "kubelet\0--eviction-hard=memory.available<1Ti\0");
+        assert_eq!(ConfigFile::find(&root), None);
     }
 
     /// k3s hands the kubelet a folder; later files win. One that is no YAML is a gap that does not quote it.

@@ -1,0 +1,83 @@
+//! Who would be evicted, and who killed.
+
+use crate::incident::describe::describe;
+use crate::kubernetes::eviction::Ranked;
+use crate::ledger::Ledger;
+use crate::next;
+use crate::report::inspection::more;
+use crate::report::page::Page;
+use crate::report::style::Role;
+use crate::report::table::{self, Row, Shrink, left, right};
+use crate::report::words;
+
+/// Pods in the kubelet's order.
+pub(super) fn evictions(page: &mut Page, ledger: &Ledger, count: usize) {
+    let order = &ledger.eviction_order;
+    if order.is_empty() {
+        return;
+    }
+    page.heading("WHO WOULD BE EVICTED", "the kubelet ends whole pods, in this order");
+    let columns = [
+        right("#", 0),
+        left("pod", 0).shrinking(Shrink::Middle, 16),
+        right("in use", 1),
+        left("class", 3),
+        left("why", 0).shrinking(Shrink::End, 30),
+    ];
+    let rows: Vec<_> = order.iter().take(count).map(pod).collect();
+    table::write(page, &columns, &rows);
+    more(page, order.len(), rows.len(), "pod", "pods");
+}
+
+fn pod(ranked: &Ranked) -> Row {
+    let name = match &ranked.namespace {
+        Some(namespace) => format!("{namespace}/{}", ranked.pod),
+        None => ranked.pod.clone(),
+    };
+    Row {
+        role: if ranked.rank.is_some() { Role::Plain } else { Role::Dim },
+        cells: vec![
+            ranked.rank.map_or_else(String::new, |rank| rank.to_string()),
+            name,
+            words::size(ranked.working_set_bytes),
+            ranked.qos.to_string(),
+            ranked.why.clone(),
+        ],
+    }
+}
+
+/// Processes in the kernel's order.
+pub(super) fn kills(page: &mut Page, ledger: &Ledger, count: usize) {
+    if ledger.kill_order.is_empty() {
+        return;
+    }
+    page.heading("WHO WOULD BE KILLED", "if the machine ran out of memory: the kernel kills processes, in this order");
+    let columns = [
+        right("#", 4),
+        left("name", 0).shrinking(Shrink::End, 15),
+        right("pid", 0),
+        right("score", 2),
+        right("memory", 0),
+        right("adj", 1),
+        left("cgroup", 3).shrinking(Shrink::Middle, 20),
+    ];
+    let rows: Vec<_> = ledger.kill_order.iter().take(count).map(process).collect();
+    table::write(page, &columns, &rows);
+    let all = ledger.kill_order.len().saturating_add(usize::try_from(ledger.kill_order_omitted).unwrap_or(usize::MAX));
+    more(page, all, rows.len(), "process", "processes");
+}
+
+fn process(row: &next::Row) -> Row {
+    Row {
+        role: if row.rank.is_some() { Role::Plain } else { Role::Dim },
+        cells: vec![
+            row.rank.map_or_else(String::new, |rank| rank.to_string()),
+            words::name(&row.process.comm),
+            row.process.pid.to_string(),
+            row.rank.map_or_else(|| "spared".to_owned(), |_| words::grouped(i128::from(row.points))),
+            row.memory_bytes.to_string(),
+            words::adj(row.process.oom_score_adj),
+            row.cgroup.as_ref().map_or_else(String::new, |cgroup| describe(cgroup.as_bytes())),
+        ],
+    }
+}
