@@ -49,10 +49,13 @@ impl Server {
     /// Connects to nobody yet.
     pub(crate) fn new(config: Config, patience: Duration) -> Result<Self, Error> {
         let url = config.cluster_url.clone();
-        // Whoever writes a password into the URL does not want to read it in a message.
-        let host =
-            url.host().map(|host| url.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")));
-        let url = format!("{}://{}", url.scheme_str().unwrap_or("http"), host.unwrap_or_default());
+        let (Some(scheme @ ("http" | "https")), Some(host)) = (url.scheme_str(), url.host()) else {
+            let why = "the kubeconfig's `server` is no address: it has to begin with https:// and a host";
+            return Err(Error::new("the API server", "", Why::NotConfigured(why.to_owned())));
+        };
+        // Without user and path: whoever writes a password into a URL does not want to read it in a message.
+        let port = url.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+        let url = format!("{scheme}://{host}{port}");
         let namespace = config.default_namespace.clone();
         let client = client(&config, patience, &namespace)
             .map_err(|error| Error::new("credentials", url.clone(), Why::NotConfigured(without_secrets(&error))))?;
@@ -212,10 +215,26 @@ fn why(error: &kube::Error, needs: &str) -> Why {
         kube::Error::Service(error) if error.downcast_ref::<AuthError>().is_some() => {
             Why::NotLoggedIn(error.downcast_ref().map(without_output).unwrap_or_default())
         }
-        kube::Error::Service(error) => Why::Unreachable(chain(&**error)),
-        kube::Error::ReadEvents(error) => Why::Unreachable(chain(error)),
-        kube::Error::HyperError(error) => Why::Unreachable(chain(error)),
+        kube::Error::Service(error) => Why::Unreachable(innermost(&**error)),
+        kube::Error::ReadEvents(error) => Why::Unreachable(innermost(error)),
+        kube::Error::HyperError(error) => Why::Unreachable(innermost(error)),
         other => Why::Unreachable(chain(other)),
+    }
+}
+
+/// What happened to a connection: the layers around it (`client error (Connect): tcp connect error`) say nothing more.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    // Nobody nests deeper; a source that returns itself would not end.
+    for _ in 0..16 {
+        innermost = innermost.source().unwrap_or(innermost);
+    }
+    let text = innermost.to_string();
+    match text.strip_prefix("invalid peer certificate: ") {
+        Some(why) => {
+            format!("its certificate is not to be trusted ({why}): another CA signed it, or it is for another name")
+        }
+        None => text,
     }
 }
 
