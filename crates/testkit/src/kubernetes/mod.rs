@@ -5,6 +5,7 @@
 //! and `KUBECONFIG` take.
 
 mod http;
+mod machine;
 mod route;
 mod scenario;
 mod select;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 use store::Store;
 
+pub use machine::{machine, path_of};
 pub use scenario::Scenario;
 
 /// A cluster that runs until this is dropped.

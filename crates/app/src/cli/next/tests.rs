@@ -51,7 +51,7 @@ fn machine() -> TempDir {
 
 fn ask(machine: &Path, target: &str, if_limit: Option<u64>) -> (oomscope_core::next::Outlook, Vec<u32>) {
     let host = Host::new(&HostRoot::at(machine));
-    let (domain, candidates) = of_target(&host, &target.into(), if_limit.map(Bytes), &mut Vec::new()).unwrap();
+    let (domain, candidates) = of_target(&host, target.as_ref(), if_limit.map(Bytes), &mut Vec::new()).unwrap();
     let found = outlook(domain, candidates, Machine { page_size: 4096, kernel_release: None }, 10);
     let pids = found.processes.iter().map(|row| row.process.pid).collect();
     (found, pids)

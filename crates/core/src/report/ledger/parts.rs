@@ -8,7 +8,7 @@ use crate::report::words;
 use crate::units::{Bytes, Limit};
 
 /// A name that is cut keeps so much.
-const NAME: usize = 24;
+const NAME: usize = 34;
 /// Levels below the account's own parts.
 const DEEPEST: usize = 4;
 
@@ -120,8 +120,8 @@ fn remark(part: &Part) -> &'static str {
         "hugepages" => "the pool, used or not",
         "remainder" if part.bytes < 0 => "counted twice",
         "remainder" => "drivers, boot, inexactness",
-        "outside_containers" => "tmpfs volumes and leftovers of containers that are gone",
-        "removed_pods" => "left behind by pods that are gone",
+        "outside_containers" => "tmpfs volumes, leftovers",
+        "removed_pods" => "leftovers",
         _ => "",
     }
 }
