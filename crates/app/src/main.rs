@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Verb::Next(args) => cli::next::run(&args),
         Verb::Pod(args) => cli::pod::run(&args),
         Verb::Node(args) => cli::node::run(&args),
+        Verb::Audit(args) => cli::audit::run(&args),
         Verb::Rules => cli::rules::run(),
         Verb::Completions { shell } => cli::completions(shell),
         Verb::DemoHog { bytes } => cli::demo::hog(bytes),

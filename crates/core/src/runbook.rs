@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
+use crate::diagnosis::placeholders::is_plain;
 use crate::diagnosis::{Killer, Remedy};
 use crate::evidence::Gap;
 use crate::incident::identity::Identity;
@@ -145,12 +146,4 @@ impl PodPage {
 
 fn is_resources(remedy: &Remedy) -> bool {
     remedy.patch.as_deref().is_some_and(|patch| patch.contains("resources:") && patch.contains("limits:"))
-}
-
-/// A name as the API server allows it: what stands in a line for a shell holds nothing else.
-fn is_plain(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 253
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
-        && !name.starts_with('-')
 }

@@ -14,11 +14,14 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use oomscope_core::audit::{self, Audit, Finding, Place, Risk, Target};
 use oomscope_core::case::Case;
 use oomscope_core::diagnosis::rules::RULES;
 use oomscope_core::diagnosis::{RULESET, diagnose};
+use oomscope_core::evidence::Gap;
 use oomscope_core::formats::klog::Scanner;
 use oomscope_core::incident::Incident;
+use oomscope_core::report::json;
 use oomscope_testkit::golden;
 use serde_json::Value;
 
@@ -46,6 +49,48 @@ fn rules_page_is_the_list() {
         writeln!(page, "| [`{name}`](../crates/core/src/diagnosis/rules/{name}.rs) | {} |", rule.about).unwrap();
     }
     golden::compare(repository().join("docs/rules.md"), &page);
+}
+
+/// The list in docs/audit.md is that of the audit's rules, and the page names every field of its JSON.
+#[test]
+fn audit_page_is_the_list() {
+    let path = repository().join("docs/audit.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once("<!-- begin: generated").unwrap();
+    let (note, rest) = rest.split_once("-->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- end -->").unwrap();
+    let mut list = "| rule | of a | what it finds |\n|---|---|---|\n".to_owned();
+    for rule in audit::rules::RULES {
+        let (name, of, about) = (rule.name, rule.asks.of(), rule.about);
+        writeln!(list, "| [`{name}`](../crates/core/src/audit/rules/{name}.rs) | {of} | {about} |").unwrap();
+    }
+    golden::compare(path, &format!("{before}<!-- begin: generated{note}-->\n{list}<!-- end -->{after}"));
+
+    let audit = Audit { findings: vec![audit_finding()], gaps: vec![Gap::new("a", "b")], ..Audit::default() };
+    let mut names = BTreeSet::new();
+    for line in json::audit(&audit).unwrap().lines() {
+        names_of(&serde_json::from_str(line).unwrap(), &mut names);
+    }
+    assert!(names.len() > 20, "{names:?}");
+    let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/audit.md does not name {missing:?}");
+}
+
+/// One that has everything.
+fn audit_finding() -> Finding {
+    let text = || "x".to_owned();
+    Finding {
+        risk: Risk::High,
+        rule: text(),
+        title: text(),
+        why: text(),
+        target: Target { kind: text(), namespace: Some(text()), name: text(), pods: Some(1) },
+        containers: vec![text()],
+        places: vec![Place { file: text(), line: Some(1), template: Some(text()) }],
+        evidence: text(),
+        fix: text(),
+        patch: Some(text()),
+    }
 }
 
 /// docs/json.md names every field that cases of all kinds have.

@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and how answers look. One file a verb.
 
+pub(crate) mod audit;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod export;
@@ -66,6 +67,8 @@ pub(crate) enum Verb {
     Pod(pod::Args),
     #[command(after_help = node::EXIT_CODES, after_long_help = node::AFTER_LONG_HELP)]
     Node(node::Args),
+    #[command(after_help = audit::EXIT_CODES, after_long_help = audit::AFTER_LONG_HELP)]
+    Audit(audit::Args),
     /// List the diagnosis rules and what each one looks at
     #[command(after_help = PLAIN_EXIT_CODES)]
     Rules,
@@ -93,6 +96,8 @@ pub(crate) enum Outcome {
     Explained,
     /// 1: everything could be read, and no OOM event was in it.
     NothingFound,
+    /// 1: what was audited has a risk that was to be failed on.
+    AtRisk,
     /// 2: something could not be read.
     CannotRead,
     /// 128 + the number of the signal that ended it, as shells count it.
@@ -103,7 +108,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Explained => Self::SUCCESS,
-            Outcome::NothingFound => Self::from(1),
+            Outcome::NothingFound | Outcome::AtRisk => Self::from(1),
             Outcome::CannotRead => Self::from(2),
             Outcome::Interrupted(signal) => Self::from(128_u8.saturating_add(signal)),
         }

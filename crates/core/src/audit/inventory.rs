@@ -12,12 +12,11 @@ use super::finding::Place;
 use super::limit_range::LimitRange;
 use super::machine::{Committed, Machine};
 use super::namespace::{Class, Production};
-use super::seen::Sight;
+use super::seen::{Seen, Sight};
 use super::subject::{Subject, Witness};
 use crate::evidence::Gap;
 use crate::incident::identity::Identity;
-use crate::kubernetes::{Meta, Node, NotAnObject, Object, Pod, Workload};
-use crate::units::Bytes;
+use crate::kubernetes::{KubeletConfig, Meta, Node, NotAnObject, Object, Pod, Workload};
 
 /// Where an object was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,22 +143,31 @@ impl Inventory {
             return;
         }
         if let Some(node) = pod.spec.node_name.as_ref().filter(|_| !has_ended) {
-            commit(self.committed.entry(node.clone()).or_default(), pod);
+            let committed = self.committed.entry(node.clone()).or_default();
+            committed.add(Some(pod.memory_request()), pod.memory_limit());
         }
         let one = u64::from(!has_ended);
         // A pod of a manifest has been through no admission.
         let witness = if meta.uid.is_none() && witness == Witness::Pod { Witness::Template } else { witness };
-        match self.subjects.get_mut(&key).filter(|known| known.witness != Witness::Template) {
+        let killed: Vec<(String, Seen)> =
+            pod.statuses().filter_map(|s| Some((s.name.clone(), Seen::of_status(s)?))).collect();
+        let known = match self.subjects.get_mut(&key).filter(|known| known.witness != Witness::Template) {
             Some(known) => {
                 known.pods = known.pods.map(|pods| pods.saturating_add(one));
                 if meta.creation_timestamp > known.workload.template.metadata.creation_timestamp {
                     known.workload.template = pod.clone();
                 }
+                known
             }
             None => {
                 let subject = self.new_subject(pod, &key, found, witness, one);
-                self.subjects.insert(key, subject);
+                let at = self.subjects.insert_full(key, subject).0;
+                let Some((_, subject)) = self.subjects.get_index_mut(at) else { return };
+                subject
             }
+        };
+        for (container, seen) in killed {
+            known.seen.entry(container).or_default().merge(&seen);
         }
     }
 
@@ -192,6 +200,19 @@ impl Inventory {
     /// Takes in a machine of which more is known than its Node object tells.
     pub fn see_machine(&mut self, machine: Machine) {
         self.machines.insert(machine.name.clone().unwrap_or_default(), machine);
+    }
+
+    /// Adds the configuration of a node's kubelet. A node that is not known yet is none of ours.
+    pub fn see_kubelet(&mut self, node: &str, config: KubeletConfig) {
+        if let Some(machine) = self.machines.get_mut(node) {
+            machine.kubelet = Some(config);
+        }
+    }
+
+    /// True where neither a workload nor a machine is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.subjects.is_empty() && self.machines.is_empty()
     }
 
     /// Adds what was seen of a container. False: nothing here is what it was seen of.
@@ -281,15 +302,5 @@ fn container_of(subject: &Subject, identity: &Identity) -> Option<String> {
     match &identity.container {
         Some(name) => all.find(|known| known == name),
         None => all.next().filter(|_| all.next().is_none()),
-    }
-}
-
-fn commit(committed: &mut Committed, pod: &Pod) {
-    let add = |sum: Bytes, more: Bytes| Bytes(sum.0.saturating_add(more.0));
-    committed.pods += 1;
-    committed.requests = add(committed.requests, pod.memory_request());
-    match pod.memory_limit() {
-        Some(limit) => committed.limits = add(committed.limits, limit),
-        None => committed.unlimited += 1,
     }
 }

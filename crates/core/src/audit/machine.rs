@@ -11,12 +11,25 @@ use crate::units::{Bytes, Limit};
 pub struct Committed {
     /// Pods that run or shall run there.
     pub pods: u64,
-    /// Sum of their requests.
-    pub requests: Bytes,
+    /// Sum of their requests; `None` where those are not known.
+    pub requests: Option<Bytes>,
     /// Sum of the limits of those that have one.
     pub limits: Bytes,
     /// How many have none.
     pub unlimited: u64,
+}
+
+impl Committed {
+    /// One more pod.
+    pub fn add(&mut self, request: Option<Bytes>, limit: Option<Bytes>) {
+        let plus = |sum: Bytes, more: Bytes| Bytes(sum.0.saturating_add(more.0));
+        self.pods += 1;
+        self.requests = request.map(|request| plus(self.requests.unwrap_or_default(), request)).or(self.requests);
+        match limit {
+            Some(limit) => self.limits = plus(self.limits, limit),
+            None => self.unlimited += 1,
+        }
+    }
 }
 
 /// A cgroup in no pod that has memory of its own: a systemd unit, a container of Docker.

@@ -10,7 +10,7 @@ use crate::case::Case;
 use crate::diagnosis::Killer;
 use crate::incident::identity::Identity;
 use crate::incident::timeline::Role;
-use crate::kubernetes::ContainerKind;
+use crate::kubernetes::{ContainerKind, ContainerStatus, SIGKILL_CODE, Terminated};
 use crate::recorder::{Sample, Series};
 use crate::units::{Bytes, Limit};
 
@@ -29,6 +29,10 @@ pub struct Seen {
     pub last_kill: Option<Timestamp>,
     /// The largest limit at which it was killed.
     pub killed_at: Option<Bytes>,
+    /// How many statuses of pods say `OOMKilled` with exit code 137: each keeps its latest ending alone.
+    pub said: u64,
+    /// The most restarts that one of those has had.
+    pub restarts: u32,
     /// How often it was throttled at `memory.high`.
     pub throttled: u64,
     /// `memory.high` in force.
@@ -53,6 +57,17 @@ impl Seen {
         }
     }
 
+    /// From the status of a container in a pod; `None` where that does not say that it was killed for memory. The word alone does not: the
+    /// runtime's flag outlives the child whose kill set it, so only a SIGKILL of the container itself counts.
+    #[must_use]
+    pub fn of_status(status: &ContainerStatus) -> Option<Self> {
+        let endings = [&status.state, &status.last_state].into_iter().filter_map(|state| state.terminated.as_ref());
+        let killed =
+            |ended: &&Terminated| ended.reason.as_deref() == Some("OOMKilled") && ended.exit_code == SIGKILL_CODE;
+        let last_kill = endings.filter(killed).map(|ended| ended.finished_at).max()?;
+        Some(Self { said: 1, restarts: status.restart_count, last_kill, ..Self::default() })
+    }
+
     /// Adds what was seen at another time, or of another instance.
     pub fn merge(&mut self, other: &Self) {
         self.peak = self.peak.max(other.peak);
@@ -63,6 +78,8 @@ impl Seen {
         self.kills = self.kills.saturating_add(other.kills);
         self.last_kill = self.last_kill.max(other.last_kill);
         self.killed_at = self.killed_at.max(other.killed_at);
+        self.said = self.said.saturating_add(other.said);
+        self.restarts = self.restarts.max(other.restarts);
         self.throttled = self.throttled.max(other.throttled);
         self.high = self.high.or(other.high);
         self.processes = self.processes.max(other.processes);

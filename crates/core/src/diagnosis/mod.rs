@@ -12,6 +12,7 @@ pub mod growth;
 mod kubernetes;
 mod memory;
 pub mod pattern;
+pub(crate) mod placeholders;
 mod plausible;
 pub(crate) mod ranking;
 mod recorded;
@@ -166,6 +167,7 @@ pub fn diagnose(incident: &Incident) -> Diagnosis {
     }
     advice.sort_by_key(|a| a.rank);
     diagnosis.remedies = advice.into_iter().map(|a| a.remedy).collect();
+    diagnosis.remedies.iter_mut().for_each(|remedy| placeholders::fill_in(remedy, incident));
     diagnosis.ranking = facts.ranking.ok();
     diagnosis.memory = facts.memory;
     if let Recording::Of(minutes) = facts.recorded {

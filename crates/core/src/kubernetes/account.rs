@@ -66,6 +66,9 @@ pub struct PodAccount {
     /// Conditions that are not as they are in a healthy pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// Names of its volumes in memory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory_volumes: Vec<String>,
     /// It is no longer in the API or on the node.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,

@@ -80,7 +80,8 @@ impl<'a> Reconciler<'a> {
         };
         let pod = record.map(PodRecord::with_statuses);
         let name = identity.container.as_deref();
-        account.container = pod.zip(name).map(|(pod, name)| container_account(pod, name, account.source));
+        let by_status = pod.zip(name).map(|(pod, name)| container_account(pod, name, account.source));
+        account.container = by_status.or(account.container);
         account.ending = id.and_then(|id| self.ending_of(record, id));
         account.ended_by =
             witness.zip(account.ending.as_ref()).map(|(kill, ending)| self.ended_by(kill, ending, record));
@@ -170,7 +171,13 @@ impl<'a> Reconciler<'a> {
     #[must_use]
     pub fn containers_of(record: &PodRecord) -> Vec<ContainerAccount> {
         let pod = record.with_statuses();
-        pod.containers().map(|(_, container)| container_account(pod, &container.name, record.source)).collect()
+        let is_lost = record.pod.statuses().next().is_none();
+        let account = |name: &str| {
+            let account = container_account(pod, name, record.source);
+            // How they were before the status lost them is not how they are.
+            if is_lost { ContainerAccount { state: None, ready: None, ..account } } else { account }
+        };
+        pod.containers().map(|(_, container)| account(&container.name)).collect()
     }
 
     /// Every container of a pod that only the runtime knows, each by its latest instance.
@@ -441,9 +448,16 @@ fn pod_account(record: &PodRecord) -> PodAccount {
         grace_seconds: meta.deletion_grace_period_seconds.or(pod.spec.termination_grace_period_seconds),
         containers: pod.containers().count(),
         conditions: pod.status.conditions.iter().filter(is_odd).cloned().collect(),
+        memory_volumes: memory_volumes(pod),
         gone: record.gone,
         labels: std::collections::BTreeMap::new(),
     }
+}
+
+fn memory_volumes(pod: &Pod) -> Vec<String> {
+    let volumes = pod.spec.volumes.iter();
+    let in_memory = volumes.filter(|volume| volume.empty_dir.as_ref().is_some_and(super::EmptyDir::is_memory));
+    in_memory.map(|volume| volume.name.clone()).collect()
 }
 
 fn container_account(pod: &Pod, name: &str, source: Source) -> ContainerAccount {

@@ -14,7 +14,7 @@ const PLACES: usize = 3;
 /// Up to so many findings of one kind each is shown with its own patch; of more only the first, as they are alike.
 const PATCHES: usize = 3;
 /// How far the text of a finding stands in.
-const INDENT: usize = 3;
+const INDENT: usize = 4;
 
 /// The audit for a terminal. Ends with a newline.
 ///
@@ -112,7 +112,7 @@ fn write_kind(page: &mut Page, number: usize, kind: &[&Finding], most: usize) {
 }
 
 fn write_finding(page: &mut Page, finding: &Finding, with_patch: bool) {
-    let bullet = format!("   {}", page.glyphs.bullet);
+    let bullet = format!("{}{}", " ".repeat(INDENT), page.glyphs.bullet);
     page.hanging(Role::Strong, &bullet, INDENT + 2, &whose(&finding.target, &finding.containers));
     page.paragraph(Role::Plain, INDENT + 2, &finding.evidence);
     for place in finding.places.iter().take(PLACES) {
@@ -200,21 +200,21 @@ mod tests {
   in 3 workloads
 
 HIGH  kills or starves something, now or with the next spike
-  1. No memory limit (2)
-     Nothing stops a leak. Set a limit.
-     * Deployment shop/"\\x1b[2Japi", container a (3 pods)
-       it can take everything
-       standard input:4, rendered from shop/templates/api.yaml
-       | spec: {}
-     and 1 more (--all shows them, -o json has the patch of each)
+  1.  No memory limit (2)
+      Nothing stops a leak. Set a limit.
+      * Deployment shop/"\\x1b[2Japi", container a (3 pods)
+        it can take everything
+        standard input:4, rendered from shop/templates/api.yaml
+        | spec: {}
+      and 1 more (--all shows them, -o json has the patch of each)
 
 LOW  worth knowing
-  2. No memory limit
-     Nothing stops a leak. Set a limit.
-     * Deployment shop/c, container a (3 pods)
-       it can take everything
-       standard input:4, rendered from shop/templates/api.yaml
-       | spec: {}
+  2.  No memory limit
+      Nothing stops a leak. Set a limit.
+      * Deployment shop/c, container a (3 pods)
+        it can take everything
+        standard input:4, rendered from shop/templates/api.yaml
+        | spec: {}
 "#;
         assert_eq!(page, expected.replace("\\\\", "\\"), "{page}");
     }

@@ -191,7 +191,8 @@ fn away_and_back() {
     cluster.resume(Who::Api);
     followed.wait_for_pods(&["a", "static"]);
     wait(|| restarts(&followed, "a") == Some(2), || "the API server's status".to_owned());
-    assert_eq!((followed.gaps_told(PODS), followed.feed.pods_from()), ((1, 1), Some(Source::Api)));
+    assert_eq!(followed.feed.pods_from(), Some(Source::Api));
+    assert_eq!((followed.gaps_told("the API server"), followed.gaps_told(PODS)), ((1, 1), (0, 0)));
     let told = followed.told();
     assert!(told.contains(&News::PodsFrom(Some(Source::Kubelet))), "{told:?}");
     let last = told.iter().rfind(|news| matches!(news, News::PodsFrom(_)));

@@ -23,13 +23,14 @@ fn check(subject: &Subject) -> Vec<Observation> {
     let containers: Vec<String> = subject.lasting_containers().map(|container| container.name.clone()).collect();
     let changes: Vec<Change<'_>> = containers.iter().map(|name| from_seen(subject, name)).collect();
     let bare = subject.workload.kind == "Pod";
-    let namespace = subject.workload.metadata.namespace.as_deref().map(|name| format!(" of namespace {}", named(name)));
+    let namespace = subject.workload.metadata.namespace.as_deref();
+    let place = namespace.map(|name| format!("; namespace {} counts as production", named(name))).unwrap_or_default();
     vec![Observation {
         risk: if bare { Risk::Medium } else { Risk::High },
         title: "BestEffort in production",
         why: "Without requests the scheduler puts them onto full nodes; under pressure the kubelet evicts them first, and the kernel kills them \
               first (oom_score_adj 1000) however little they hold.",
-        evidence: format!("no container{} has a request or a limit", namespace.unwrap_or_default()),
+        evidence: format!("no container has a request or a limit{place}"),
         fix: "Set a memory request that holds what it needs, and a limit.",
         patch: Some(subject.resources_patch(&changes)),
         containers: Vec::new(),

@@ -2,11 +2,11 @@
 //!
 //! The class needs cpu *and* memory limits equal to requests in *every* container, init containers and sidecars included
 //! (pkg/apis/core/v1/helper/qos/qos.go). One injected sidecar or an init container without limits makes the pod Burstable: oom_score_adj goes
-//! from −997 to a positive number. It counts as wanted where some container has both equal, or where memory is equal everywhere and only cpu
+//! from −997 to a positive number. It counts as wanted where some lasting container has both equal, or where memory is equal everywhere and only cpu
 //! is not; the latter is often a decision (no cpu limit against throttling), so it is low, and said only of a high priority or where a cpu
 //! limit is set.
 
-use super::{Asks, Observation, Rule, listed};
+use super::{Asks, Observation, Rule, listed, verb};
 use crate::audit::finding::Risk;
 use crate::audit::subject::Subject;
 use crate::kubernetes::{Container, Qos, Quantity};
@@ -25,7 +25,9 @@ fn check(subject: &Subject) -> Vec<Observation> {
     let containers: Vec<&Container> = subject.containers().map(|(_, container)| container).collect();
     let (equal, spoilers): (Vec<&Container>, Vec<&Container>) =
         containers.iter().partition(|container| is_equal(container, "memory") && is_equal(container, "cpu"));
-    if !equal.is_empty() {
+    // An init container may have equal ones for reasons of its own.
+    let lasting = |one: &&&Container| subject.lasting_containers().any(|container| container.name == one.name);
+    if equal.iter().any(|one| lasting(&one)) {
         return vec![spoiled(subject, &equal, &spoilers)];
     }
     let by_memory = containers.iter().all(|container| is_equal(container, "memory") && states_request(container));
@@ -46,7 +48,12 @@ fn spoiled(subject: &Subject, equal: &[&Container], spoilers: &[&Container]) -> 
         risk: if subject.is_production() || subject.is_sensitive() { Risk::Medium } else { Risk::Low },
         title: "Guaranteed wanted, not reached",
         why: WHY,
-        evidence: format!("{} would be Guaranteed; {} makes the pod Burstable", listed(&equal), listed(&names)),
+        evidence: format!(
+            "{} would be Guaranteed; {} {} the pod Burstable",
+            listed(&equal),
+            listed(&names),
+            verb(&names, "makes", "make")
+        ),
         fix: "Give every container, init containers and sidecars too, limits equal to requests for cpu and memory (an injected one by \
               its injector's annotations).",
         patch: None,

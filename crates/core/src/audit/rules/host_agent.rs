@@ -4,7 +4,7 @@
 //! limit), so there it is medium. Priority makes it worse, not better: with system-node-critical the kernel spares the leaker and kills
 //! its neighbours.
 
-use super::{Asks, Observation, Rule, best_effort, listed};
+use super::{Asks, Observation, Rule, best_effort, listed, verb};
 use crate::audit::finding::Risk;
 use crate::audit::patch::Change;
 use crate::audit::subject::Subject;
@@ -38,7 +38,11 @@ fn check(subject: &Subject) -> Vec<Observation> {
         risk: if subject.class_is_system() { Risk::Medium } else { Risk::High },
         title: "Host agent without a memory limit",
         why: "It runs everywhere: one bad release or one flood of logs takes memory from every workload of every node at once.",
-        evidence: format!("{} runs {place} and has no limit{spared}", listed(&containers)),
+        evidence: format!(
+            "{} {} {place} without a limit{spared}",
+            listed(&containers),
+            verb(&containers, "runs", "run")
+        ),
         fix: "Give it a request and a limit; a restart of an agent costs less than a node.",
         patch: Some(subject.resources_patch(&changes)),
         containers,

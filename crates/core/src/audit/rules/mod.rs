@@ -113,6 +113,11 @@ fn named(name: &str) -> String {
     name_in_text(name.as_bytes())
 }
 
+/// The verb that fits a number of names.
+const fn verb<'a>(names: &[String], one: &'a str, many: &'a str) -> &'a str {
+    if names.len() == 1 { one } else { many }
+}
+
 /// `a`, `a and b`, `a, b and c`; long lists end in how many more there are.
 fn listed(names: &[String]) -> String {
     const MOST: usize = 6;

@@ -3,7 +3,7 @@
 //! The scheduler counts it as nothing, and the kubelet ranks whoever uses more than was requested first: here that is any use at all. A
 //! container with a limit alone has its limit as request.
 
-use super::{Asks, Observation, Rule, best_effort, listed};
+use super::{Asks, Observation, Rule, best_effort, listed, verb};
 use crate::audit::amounts;
 use crate::audit::finding::Risk;
 use crate::audit::patch::Change;
@@ -27,7 +27,12 @@ fn check(subject: &Subject) -> Vec<Observation> {
         title: "Neither memory request nor limit",
         why: "The scheduler places it as if it used nothing, nothing bounds it, and under pressure the kubelet evicts first who uses more than \
               requested.",
-        evidence: format!("{} state no memory (the pod is {})", listed(&containers), subject.qos()),
+        evidence: format!(
+            "{} {} no memory (the pod is {})",
+            listed(&containers),
+            verb(&containers, "states", "state"),
+            subject.qos()
+        ),
         fix: "Set a memory request that holds what it needs, and a limit.",
         patch: Some(subject.resources_patch(&changes)),
         containers,

@@ -10,7 +10,7 @@ use crate::units::Bytes;
 
 pub(super) const RULE: Rule = Rule {
     name: "node_overcommit",
-    about: "Nodes whose pods' limits add up to 1.5 times what is allocatable (low), or twice (medium); requests above 95 % are said with it.",
+    about: "Nodes whose pods' limits add up to 1.5 times what is allocatable (low), or twice (medium).",
     asks: Asks::Machine(check),
 };
 
@@ -28,17 +28,17 @@ fn check(machine: &Machine) -> Vec<Observation> {
         1 => ", and one pod has no limit".to_owned(),
         many => format!(", and {many} pods have no limit"),
     };
+    let requests = committed.requests.map(|sum| format!(", their requests to {sum} ({} %)", percent(sum)));
+    let requests = requests.unwrap_or_default();
     vec![Observation {
         risk,
         title: "Node overcommitted",
         why: "If pods use what they may, the node runs out although each stays within its limit: whoever is above its request is evicted or killed.",
         evidence: format!(
-            "the limits of {} pods add up to {} ({} % of {whole} allocatable), their requests to {} ({} %){unlimited}",
+            "the limits of {} pods add up to {} ({} % of {whole}){requests}{unlimited}",
             committed.pods,
             committed.limits,
             percent(committed.limits),
-            committed.requests,
-            percent(committed.requests),
         ),
         fix: "Bring requests closer to what is used at the peak, so that the scheduler spreads these pods; spread those that peak together.",
         patch: None,

@@ -1,7 +1,7 @@
 //! Killed at its own limit before, and that limit has not been raised since.
 //!
-//! From the store of the watcher. Kills for a shortage of the node say nothing of the container's limit and are not counted. Once is an
-//! accident, more often is the way things are.
+//! From the store of the watcher, else from the statuses of pods, which remember one ending each. Kills for a shortage of the node say
+//! nothing of the container's limit and are not counted. Once is an accident, more often is the way things are.
 
 use super::{Asks, Observation, Rule, named};
 use crate::audit::amounts;
@@ -14,7 +14,7 @@ use crate::units::Bytes;
 
 pub(super) const RULE: Rule = Rule {
     name: "oom_kills",
-    about: "Containers that were OOM-killed at a limit that still stands (high from the second kill on, medium for one).",
+    about: "Containers that were OOM-killed at a limit that still stands (high where it happens again and again, medium for once).",
     asks: Asks::Subject(check),
 };
 
@@ -23,13 +23,13 @@ fn check(subject: &Subject) -> Vec<Observation> {
 }
 
 fn killed(subject: &Subject, container: &Container) -> Option<Observation> {
-    let seen = subject.seen(&container.name).filter(|seen| seen.kills > 0)?;
+    let seen = subject.seen(&container.name).filter(|seen| seen.kills > 0 || seen.said > 0)?;
     let limit = amounts::limit(container);
     let was_raised = limit.zip(seen.killed_at).is_some_and(|(now, then)| now > then);
-    if was_raised || (limit.is_none() && seen.killed_at.is_some()) {
+    let is_unexplained = limit.is_none() && (seen.killed_at.is_some() || seen.kills == 0);
+    if was_raised || is_unexplained {
         return None;
     }
-    let often = if seen.kills == 1 { "once".to_owned() } else { format!("{} times", seen.kills) };
     let last = seen.last_kill.map(|at| format!(", last at {}", at.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
     let at = limit.map_or_else(|| "at its pod's limit".to_owned(), |limit| format!("and its limit is still {limit}"));
     let patch = limit.map(|limit| {
@@ -37,14 +37,30 @@ fn killed(subject: &Subject, container: &Container) -> Option<Observation> {
         subject.resources_patch(&[change])
     });
     Some(Observation {
-        risk: if seen.kills > 1 { Risk::High } else { Risk::Medium },
+        risk: if is_habit(seen) { Risk::High } else { Risk::Medium },
         title: "OOM-killed before, and the limit still stands",
-        why: "What killed it once will do so again; `oomscope incidents` has each kill with where the memory went.",
-        evidence: format!("{} was killed {often}{last}, {at}", named(&container.name)),
+        why: "What killed it once will do so again; `oomscope incidents` has each kill that was watched, with where the memory went.",
+        evidence: format!("{} was killed {}{last}, {at}", named(&container.name), often(seen)),
         fix: "Look at the incident first: a leak outgrows any limit. Where the need is real, raise the limit.",
         patch,
         containers: vec![container.name.clone()],
     })
+}
+
+/// Restarts of a container whose latest ending was such a kill were most likely for the same reason.
+const MANY_RESTARTS: u32 = 3;
+
+fn is_habit(seen: &Seen) -> bool {
+    seen.kills.max(seen.said) > 1 || (seen.said > 0 && seen.restarts >= MANY_RESTARTS)
+}
+
+fn often(seen: &Seen) -> String {
+    match (seen.kills, seen.said) {
+        (0, 1) => format!("according to its status (OOMKilled, {} restarts)", seen.restarts),
+        (0, pods) => format!("according to the status of {pods} pods (OOMKilled, up to {} restarts)", seen.restarts),
+        (1, _) => "once".to_owned(),
+        (kills, _) => format!("{kills} times"),
+    }
 }
 
 /// The need was cut off at the limit: half as much again, as a probe.
@@ -57,8 +73,9 @@ fn probe(seen: &Seen, limit: Bytes) -> Bytes {
 mod tests {
     use crate::audit::finding::Risk;
     use crate::audit::seen::Seen;
-    use crate::audit::testing::{found_with, limited, rules_of};
+    use crate::audit::testing::{found, found_with, limited, pod_with_volume, rules_of};
     use crate::units::Bytes;
+    use serde_json::json;
 
     /// Kills count as long as the limit is what it was.
     #[test]
@@ -69,5 +86,20 @@ mod tests {
         assert!(findings[0].evidence.contains("killed 3 times, and its limit is still 256 MiB"), "{findings:?}");
         assert_eq!(found_with(&[limited("256Mi")], seen(1))[0].risk, Risk::Medium);
         assert!(found_with(&[limited("512Mi")], seen(3)).is_empty());
+    }
+
+    /// A status that says it, of a container that was itself killed, is evidence too; the word with another exit code is not.
+    #[test]
+    fn from_the_status() {
+        let pod = |exit_code: i32| {
+            let mut pod = pod_with_volume("64Mi", json!({}));
+            pod["status"] = json!({"containerStatuses": [{"name": "a", "restartCount": 4, "lastState":
+                {"terminated": {"exitCode": exit_code, "reason": "OOMKilled", "finishedAt": "2026-04-04T03:41:03Z"}}}]});
+            found(&[pod])
+        };
+        let findings = pod(137);
+        assert_eq!((rules_of(&findings), findings[0].risk), (vec!["oom_kills"], Risk::High));
+        assert!(findings[0].evidence.contains("(OOMKilled, 4 restarts), last at 2026-04-04 03:41 UTC"), "{findings:?}");
+        assert!(pod(0).is_empty());
     }
 }

@@ -25,50 +25,79 @@ struct Flag {
     start: &'static str,
     /// How its value is read, given the limit.
     value: fn(&str, Bytes) -> Option<Bytes>,
-    /// The variable to set it in, and its value for a share of the limit in MiB.
-    variable: &'static str,
-    fixed: fn(u64) -> String,
+    /// How it is written for a heap of so many MiB.
+    write: fn(u64) -> String,
+    /// Hundredths of the limit from which on there is no room for the rest.
+    tight: u128,
+    /// Hundredths of the limit that it should be.
+    good: u64,
 }
 
-const FLAGS: [Flag; 5] = [
-    Flag { start: "-Xmx", value: |text, _| java_size(text), variable: "JAVA_TOOL_OPTIONS", fixed: java },
-    Flag { start: "-XX:MaxHeapSize=", value: |text, _| java_size(text), variable: "JAVA_TOOL_OPTIONS", fixed: java },
-    Flag { start: "-XX:MaxRAMPercentage=", value: percentage, variable: "JAVA_TOOL_OPTIONS", fixed: java },
-    Flag { start: "--max-old-space-size=", value: |text, _| mebibytes(text), variable: "NODE_OPTIONS", fixed: node },
-    Flag { start: "--max_old_space_size=", value: |text, _| mebibytes(text), variable: "NODE_OPTIONS", fixed: node },
+const FLAGS: [Flag; 6] = [
+    Flag { start: "-Xmx", value: |text, _| java_size(text), write: |mib| format!("-Xmx{mib}m"), tight: 90, good: 75 },
+    Flag {
+        start: "-XX:MaxHeapSize=",
+        value: |text, _| java_size(text),
+        write: |mib| format!("-XX:MaxHeapSize={mib}m"),
+        tight: 90,
+        good: 75,
+    },
+    Flag {
+        start: "-XX:MaxRAMPercentage=",
+        value: percentage,
+        write: |_| "-XX:MaxRAMPercentage=75.0".to_owned(),
+        tight: 90,
+        good: 75,
+    },
+    Flag {
+        start: "--max-old-space-size=",
+        value: |text, _| mebibytes(text),
+        write: |mib| format!("--max-old-space-size={mib}"),
+        tight: 90,
+        good: 75,
+    },
+    Flag {
+        start: "--max_old_space_size=",
+        value: |text, _| mebibytes(text),
+        write: |mib| format!("--max_old_space_size={mib}"),
+        tight: 90,
+        good: 75,
+    },
+    GO,
 ];
 
-const GO: &str = "GOMEMLIMIT";
+/// Not a flag but a variable; put here as `GOMEMLIMIT=…`.
+const GO: Flag = Flag {
+    start: "GOMEMLIMIT=",
+    value: |text, _| go_size(text),
+    write: |mib| format!("GOMEMLIMIT={mib}MiB"),
+    tight: 95,
+    good: 90,
+};
 /// Texts longer than this hold no flags that anybody wrote by hand.
 const LONGEST_TEXT: usize = 64 << 10;
-
-fn java(_mib: u64) -> String {
-    "-XX:MaxRAMPercentage=75.0".to_owned()
-}
-
-fn node(mib: u64) -> String {
-    format!("--max-old-space-size={}", mib * 3 / 4)
-}
 
 fn check(subject: &Subject) -> Vec<Observation> {
     let limited = subject.lasting_containers().filter_map(|container| Some((container, amounts::limit(container)?)));
     limited.filter_map(|(container, limit)| contradiction(subject, container, limit)).collect()
 }
 
-/// A flag as it was found: its words, the heap that it allows, how to set it right.
+/// A flag as it was found.
 struct Set {
-    words: String,
+    flag: &'static Flag,
+    /// With its value.
+    word: String,
+    /// The heap that it allows.
     heap: Bytes,
-    variable: &'static str,
-    value: String,
+    /// The variable that it stands in, with all of its text; `None` for an argument.
+    variable: Option<(String, String)>,
 }
 
 fn contradiction(subject: &Subject, container: &Container, limit: Bytes) -> Option<Observation> {
     let set = flags(container, limit).max_by_key(|set| set.heap)?;
-    let share = if set.variable == GO { 95 } else { 90 };
     let (risk, title) = if set.heap >= limit {
         (Risk::High, "Heap larger than the limit")
-    } else if u128::from(set.heap.0) * 100 > u128::from(limit.0) * share {
+    } else if u128::from(set.heap.0) * 100 > u128::from(limit.0) * set.flag.tight {
         (Risk::Medium, "Heap leaves no room below the limit")
     } else {
         return None;
@@ -79,44 +108,50 @@ fn contradiction(subject: &Subject, container: &Container, limit: Bytes) -> Opti
         title,
         why: "The flag bounds the heap alone; metaspace, stacks, buffers and the runtime come on top, so the kernel kills before the collector \
               works or the program can fail with a message.",
-        evidence: format!(
-            "{}: {} allows {heap}, the limit is {shown_limit}",
-            named(&container.name),
-            named(&set.words)
-        ),
+        evidence: format!("{}: {} allows {heap}, the limit is {shown_limit}", named(&container.name), named(&set.word)),
         fix: "Lower the flag to what the limit leaves (three quarters for Java and Node.js, nine tenths for Go), or raise the limit.",
-        patch: Some(patch::variable(subject, &container.name, set.variable, &set.value)),
+        patch: lowered(subject, container, &set, limit),
         containers: vec![container.name.clone()],
     })
 }
 
+/// The variable with this flag lowered and everything else in it. A patch replaces lists of arguments as a whole, so of an argument there is
+/// none.
+fn lowered(subject: &Subject, container: &Container, set: &Set, limit: Bytes) -> Option<String> {
+    let (name, text) = set.variable.as_ref()?;
+    let mib = (limit.0 >> 20) * set.flag.good / 100;
+    let written = (set.flag.write)(mib);
+    let value = match written.strip_prefix(GO.start) {
+        Some(value) => value.to_owned(),
+        None => text.replace(&set.word, &written),
+    };
+    Some(patch::variable(subject, &container.name, name, &value))
+}
+
 fn flags(container: &Container, limit: Bytes) -> impl Iterator<Item = Set> {
-    let values = container.env.iter().filter_map(|variable| variable.value.as_deref());
-    let texts = container.command.iter().chain(&container.args).map(String::as_str).chain(values);
-    let words = texts.filter(|text| text.len() <= LONGEST_TEXT).flat_map(words_of);
-    let go = container
-        .env
-        .iter()
-        .filter(|variable| variable.name == GO)
-        .filter_map(move |variable| go(variable.value.as_deref()?, limit));
-    words.filter_map(move |word| flag(word, limit)).chain(go)
+    let arguments = container.command.iter().chain(&container.args).map(|text| (None, text.clone()));
+    let variables = container.env.iter().filter_map(|variable| {
+        let value = variable.value.clone()?;
+        let is_go = GO.start.strip_suffix('=') == Some(&variable.name);
+        let text = if is_go { format!("{}{}", GO.start, value.trim()) } else { value.clone() };
+        Some((Some((variable.name.clone(), value)), text))
+    });
+    let texts = arguments.chain(variables).filter(|(_, text)| text.len() <= LONGEST_TEXT);
+    texts.flat_map(move |(variable, text)| {
+        words_of(&text).filter_map(|word| set(word, variable.as_ref(), limit)).collect::<Vec<_>>()
+    })
 }
 
 /// As a shell or a JVM splits a line, near enough.
 fn words_of(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).filter(|word| word.starts_with('-'))
+    let words = text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
+    words.filter(|word| word.starts_with('-') || word.starts_with(GO.start))
 }
 
-fn flag(word: &str, limit: Bytes) -> Option<Set> {
+fn set(word: &str, variable: Option<&(String, String)>, limit: Bytes) -> Option<Set> {
     let (flag, value) = FLAGS.iter().find_map(|flag| Some((flag, word.strip_prefix(flag.start)?)))?;
     let heap = (flag.value)(value, limit)?;
-    Some(Set { words: word.to_owned(), heap, variable: flag.variable, value: (flag.fixed)(limit.0 >> 20) })
-}
-
-fn go(value: &str, limit: Bytes) -> Option<Set> {
-    let heap = go_size(value.trim())?;
-    let mib = (limit.0 >> 20) * 9 / 10;
-    Some(Set { words: format!("{GO}={}", value.trim()), heap, variable: GO, value: format!("{mib}MiB") })
+    Some(Set { flag, word: word.to_owned(), heap, variable: variable.cloned() })
 }
 
 /// `512m`, `2G`, `1048576k`: binary, whatever the case of the letter.
@@ -152,18 +187,23 @@ fn go_size(text: &str) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use crate::audit::finding::Risk;
+    use crate::audit::finding::{Finding, Risk};
     use crate::audit::testing::{deployment, found};
     use serde_json::{Value, json};
 
     fn risk(more: Value) -> Option<Risk> {
+        findings(more).first().map(|finding| finding.risk)
+    }
+
+    fn findings(more: Value) -> Vec<Finding> {
         let mut container =
             json!({"name": "a", "resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "1Gi"}}});
         for (key, value) in more.as_object().expect("fields") {
             container[key] = value.clone();
         }
-        let findings = found(&[deployment("shop", "api", json!([container]))]);
-        findings.iter().find(|finding| finding.rule == "runtime_flags").map(|finding| finding.risk)
+        let mut findings = found(&[deployment("shop", "api", json!([container]))]);
+        findings.retain(|finding| finding.rule == "runtime_flags");
+        findings
     }
 
     /// Every runtime's flag is read in its own units, wherever it stands.
@@ -179,5 +219,19 @@ mod tests {
         assert_eq!(risk(variable("NODE_OPTIONS", "--max-old-space-size=2048")), Some(Risk::High));
         assert_eq!(risk(variable("NODE_OPTIONS", "--max-old-space-size=99999999999999999999")), None);
         assert_eq!(risk(variable("GOMEMLIMIT", "off")), None);
+    }
+
+    /// The patch lowers the flag and leaves the others of the variable as they are; arguments are not replaced as a whole.
+    #[test]
+    fn patches() {
+        let patch = |more| findings(more).first().and_then(|finding| finding.patch.clone()).unwrap_or_default();
+        let variable = |name: &str, value: &str| json!({"env": [{"name": name, "value": value}]});
+        let java = patch(variable("JAVA_TOOL_OPTIONS", "-Xms1g -Xmx2g -XX:+UseG1GC"));
+        assert!(
+            java.ends_with("- name: JAVA_TOOL_OPTIONS\n              value: \"-Xms1g -Xmx768m -XX:+UseG1GC\"\n"),
+            "{java}"
+        );
+        assert!(patch(variable("GOMEMLIMIT", "2GiB")).ends_with("value: \"921MiB\"\n"));
+        assert_eq!(patch(json!({"args": ["-Xmx2g"]})), "");
     }
 }

@@ -37,7 +37,13 @@ fn mistaken(subject: &Subject, container: &Container) -> Option<Observation> {
 }
 
 fn millibytes(subject: &Subject, container: &Container, wrong: Quantity) -> Observation {
-    let meant = format!("{}Mi", wrong.thousandths().max(1));
+    let meant = |stated: Option<Quantity>| {
+        let wrong = stated.filter(|quantity| quantity.thousandths() % 1000 != 0)?;
+        Some(Amount::Written(format!("{}Mi", wrong.thousandths().max(1))))
+    };
+    let resources = &container.resources;
+    let (request, limit) = (meant(resources.memory_request()), meant(resources.memory_limit()));
+    let change = Change { container: &container.name, request, limit };
     Observation {
         risk: Risk::High,
         title: "Memory in millibytes",
@@ -45,7 +51,7 @@ fn millibytes(subject: &Subject, container: &Container, wrong: Quantity) -> Obse
               where it is scheduled.",
         evidence: format!("{} states {wrong}, which is {} of memory", named(&container.name), wrong.bytes()),
         fix: "Write Mi for mebibytes.",
-        patch: patch(subject, container, &meant),
+        patch: Some(subject.resources_patch(&[change])),
         containers: vec![container.name.clone()],
     }
 }
@@ -57,7 +63,7 @@ fn too_small(subject: &Subject, container: &Container, limit: Quantity) -> Obser
         why: "The runtime's own first steps in the container need some MiB: it is killed before its program runs.",
         evidence: format!("{} has a limit of {}", named(&container.name), limit.bytes()),
         fix: "Write the amount with its unit (128Mi); a bare number is bytes.",
-        patch: patch(subject, container, "<amount>Mi"),
+        patch: patch(subject, container, Amount::Ask("amount with its unit, as 128Mi")),
         containers: vec![container.name.clone()],
     }
 }
@@ -77,17 +83,12 @@ fn decimal(subject: &Subject, container: &Container, limit: Quantity) -> Option<
         why: "M and G are powers of ten, 5 and 7 % less than Mi and Gi, in which heap sizes and most dashboards count.",
         evidence: format!("{} has a limit of {number}{unit}, which is {}", named(&container.name), limit.bytes()),
         fix: "Write the binary unit, if that was meant.",
-        patch: patch(subject, container, &format!("{number}{unit}i")),
+        patch: patch(subject, container, Amount::Written(format!("{number}{unit}i"))),
         containers: vec![container.name.clone()],
     })
 }
 
-fn patch(subject: &Subject, container: &Container, limit: &str) -> Option<String> {
-    let limit = if limit.starts_with('<') {
-        Amount::Ask("amount with its unit, as 128Mi")
-    } else {
-        Amount::Written(limit.to_owned())
-    };
+fn patch(subject: &Subject, container: &Container, limit: Amount) -> Option<String> {
     Some(subject.resources_patch(&[Change { container: &container.name, request: None, limit: Some(limit) }]))
 }
 

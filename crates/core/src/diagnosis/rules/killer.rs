@@ -75,6 +75,19 @@ fn check(facts: &Facts<'_>) -> Answer {
 }
 
 fn pod(facts: &Facts<'_>) -> Found {
+    let account = facts.incident.kubernetes.as_ref().and_then(|account| account.pod.as_ref());
+    if account.is_some_and(|pod| pod.containers == 1) {
+        return Found::that(
+            "The pod's limit was reached",
+            format!(
+                "{} was full{}. The pod has one container, so its limit is the same as the pod's, and the pod's, which also counts the \
+                 pause container, is met first.",
+                path(facts),
+                of_limit(facts)
+            ),
+            NAMED,
+        );
+    }
     let victim = facts.report.victims.first();
     let another =
         facts.trigger().zip(victim).and_then(|(trigger, victim)| super::another_process(facts, trigger, victim));

@@ -4,6 +4,7 @@ mod access;
 mod ask;
 mod cluster;
 mod lenient;
+pub(crate) mod node_name;
 mod server;
 
 pub use access::Access;

@@ -65,14 +65,19 @@ impl Server {
         self.read(ask, &text)
     }
 
-    /// Asks for a page of a list: the first one not older than a version, or one that follows.
+    /// Asks for a page of a list: the first one not older than a version, or one that follows. The server may send more than `limit`.
     pub(crate) async fn page<T: DeserializeOwned>(
         &self,
         ask: &Ask,
         from: &From<'_>,
         limit: u32,
     ) -> Result<Page<T>, Error> {
-        let mut more = vec![("limit", limit.to_string())];
+        let mut more = Vec::new();
+        // With a limit a list of some version is read out of the store (apiserver, pkg/storage/cacher/delegator,
+        // `shouldDelegateList`); with version 0 the limit is passed over where the server has the objects in its memory.
+        if !matches!(from, From::NotOlderThan(version) if *version != "0") {
+            more.push(("limit", limit.to_string()));
+        }
         match from {
             From::Newest => {}
             From::NotOlderThan(version) => {
@@ -142,7 +147,7 @@ pub(crate) enum From<'a> {
     /// The server's memory, at least as new as this version; `0`: whatever it has.
     ///
     /// A list by node out of the store reads every pod of the cluster; out of the server's memory it is found by an index
-    /// (pkg/registry/core/pod/strategy.go, `NodeNameTriggerFunc`).
+    /// (pkg/registry/core/pod/strategy.go, `NodeNameIndexFunc`).
     NotOlderThan(&'a str),
     /// Where the page before ended.
     Next(&'a str),
@@ -151,7 +156,8 @@ pub(crate) enum From<'a> {
 fn client(config: &Config, patience: Duration, namespace: &str) -> kube::Result<Client> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
-    connector.set_connect_timeout(Some(patience));
+    // Whoever cannot even be connected to is away, not slow.
+    connector.set_connect_timeout(Some(patience / 2));
     connector.set_keepalive(Some(KEEPALIVE_IDLE));
     connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     connector.set_keepalive_retries(Some(KEEPALIVE_PROBES));
@@ -226,14 +232,16 @@ fn without_secrets(error: &kube::Error) -> String {
     }
 }
 
-/// A credential plugin may print the credential that it was asked for.
+/// A credential plugin may print the credential that it was asked for, and may be given others by its command line.
 fn without_output(error: &AuthError) -> String {
     match error {
-        AuthError::AuthExecRun { cmd, out } => {
-            let command = cmd.split_whitespace().next().unwrap_or_default();
-            format!("the credential plugin {command} failed with {}", out.status)
+        AuthError::AuthExecRun { out, .. } => {
+            format!(
+                "the kubeconfig's credential plugin failed ({}); `kubectl get nodes` shows what it says",
+                out.status
+            )
         }
-        AuthError::AuthExecParse(_) => "the credential plugin's output cannot be read".to_owned(),
+        AuthError::AuthExecParse(_) => "the output of the kubeconfig's credential plugin cannot be read".to_owned(),
         other => chain(other),
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 use oomscope_core::evidence::Gap;
+use oomscope_core::text::escape;
 use oomscope_core::units::Bytes;
 use rustix::fs::{OFlags, fstatfs};
 
@@ -142,7 +143,9 @@ fn measure(root: &HostRoot, volumes: &mut [MemoryVolume]) -> Vec<Gap> {
 }
 
 fn measure_one(below: &Below, volume: &mut MemoryVolume) -> Result<(), Gap> {
-    let wanted = || format!("size of the volume {} of pod {}", volume.name, volume.pod_uid);
+    let wanted = || {
+        format!("size of the volume {} of pod {}", escape(volume.name.as_bytes()), escape(volume.pod_uid.as_bytes()))
+    };
     let opened = below.open(&volume.mount, OFlags::PATH);
     let stat = opened.and_then(|fd| Ok(fstatfs(fd)?)).map_err(|error| Gap::new(wanted(), error.to_string()))?;
     if u64::try_from(stat.f_type).ok() != Some(TMPFS) {
