@@ -50,7 +50,9 @@ fn as_json() {
     let ledger = ledger(&Scenario::own("02-sidecar-killed"), Version::V2);
     let line = json::ledger(&ledger).unwrap();
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-    for key in ["schema", "at", "node", "total_bytes", "reservation", "pressure", "eviction_order", "kill_order", "gaps"] {
+    for key in
+        ["schema", "at", "node", "total_bytes", "reservation", "pressure", "eviction_order", "kill_order", "gaps"]
+    {
         assert!(!value[key].is_null(), "{key}");
     }
     let parts: Vec<_> = value["parts"].as_array().unwrap().iter().map(|part| part["name"].as_str().unwrap()).collect();
