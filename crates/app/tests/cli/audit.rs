@@ -198,6 +198,32 @@ fn node() {
     );
 }
 
+/// A machine with neither pods nor a cluster to ask: it is said, and what runs on it is audited all the same.
+#[test]
+fn no_kubernetes() {
+    let root = Files::new();
+    let write = |path: &str, text: &str| {
+        std::fs::create_dir_all(root.path().join(path).parent().unwrap()).unwrap();
+        root.write(path, text.as_bytes());
+    };
+    write("proc/self/cgroup", "0::/\n");
+    write("proc/1/mountinfo", "30 24 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n");
+    write("proc/meminfo", "MemTotal: 4194304 kB\nMemAvailable: 1048576 kB\n");
+    write("sys/fs/cgroup/cgroup.controllers", "memory\n");
+    let service = "sys/fs/cgroup/system.slice/database.service";
+    for (file, text) in [("cgroup.procs", ""), ("memory.current", "1073741824\n"), ("memory.max", "max\n")] {
+        write(&format!("{service}/{file}"), text);
+    }
+    write(&format!("{service}/memory.stat"), "anon 1000000000\nfile 0\nshmem 0\n");
+    let arguments = ["audit", "--store", "/nowhere/x.db", "--root", root.path().to_str().unwrap(), "-o", "json"];
+    let mut command = oomscope(&arguments);
+    let ran: Ran = command.env("KUBECONFIG", "/nowhere/config").output().unwrap().into();
+    ran.assert_code(0);
+    assert!(ran.err.contains("no pods run here, and no cluster can be asked"), "{}", ran.err);
+    let (rules, summary) = findings(&ran);
+    assert_eq!((rules, &summary["scope"]), (vec!["host_service this machine".to_owned()], &json!("node")));
+}
+
 /// A real cluster's objects over its API: what a status says of kills, once for each workload, with the limit that stands.
 #[test]
 fn cluster() {
