@@ -202,6 +202,8 @@ struct Print {
 
 enum What {
     Case(Arc<Case>),
+    /// One that is told, perhaps again, for what Kubernetes says.
+    Account(Arc<Case>),
     Notice(Notice),
 }
 
@@ -247,7 +249,7 @@ impl Cases {
     fn tell_accounts(&mut self, now: Instant) {
         let again = self.accounts.as_mut().map(|accounts| accounts.turn(now)).unwrap_or_default();
         for Again { incident, revision, past } in again {
-            self.tell(incident, revision, past);
+            self.tell(incident, revision, past, What::Account);
         }
     }
 
@@ -255,17 +257,17 @@ impl Cases {
         if let Some(accounts) = &mut self.accounts {
             revision = accounts.prepare(&mut incident, revision);
         }
-        let case = self.tell(incident, revision, past);
+        let case = self.tell(incident, revision, past, What::Case);
         if let Some(accounts) = &mut self.accounts {
             accounts.told(&case, bytes_of(&case.incident), past);
         }
     }
 
-    fn tell(&mut self, incident: Incident, revision: u32, past: bool) -> Arc<Case> {
+    fn tell(&mut self, incident: Incident, revision: u32, past: bool, what: fn(Arc<Case>) -> What) -> Arc<Case> {
         let case = Arc::new(Case { revision, ..self.explain(incident) });
         let bytes = bytes_of(&case.incident);
         if !past {
-            self.print(What::Case(Arc::clone(&case)), bytes);
+            self.print(what(Arc::clone(&case)), bytes);
         }
         self.keep(&case, bytes);
         case
@@ -330,12 +332,13 @@ fn print(mut printer: Printer, style: &Style, prints: &Exit<Print>) -> anyhow::R
         tell_unprinted(unprinted);
         match what {
             // A person has read it already; a program is told what is new.
-            What::Case(case) if case.revision > 1 && style.format != Format::Json => {
+            What::Case(case) if case.revision > 1 && style.format != Format::Json => {}
+            What::Account(case) if case.revision > 1 && style.format != Format::Json => {
                 if let Some(line) = account::line(&case) {
                     printer.line(&line)?;
                 }
             }
-            What::Case(case) => printer.case(&case)?,
+            What::Case(case) | What::Account(case) => printer.case(&case)?,
             What::Notice(notice) => printer.line(&format!("{}  {notice}", time_of(&notice)))?,
         }
     }

@@ -96,7 +96,28 @@ impl<'a> Reconciler<'a> {
     /// Every end that Kubernetes tells as an OOM kill, a SIGKILL or an eviction, and that no kill of the kernel explains; in no order.
     #[must_use]
     pub fn untold(&self) -> Vec<Incident> {
-        self.directory.pods().flat_map(|(uid, record)| self.untold_of(uid, record)).collect()
+        let by_pods = self.directory.pods().flat_map(|(uid, record)| self.untold_of(uid, record));
+        by_pods.chain(self.untold_by_the_runtime()).collect()
+    }
+
+    /// The same, of containers whose pod nobody but the runtime knows.
+    fn untold_by_the_runtime(&self) -> impl Iterator<Item = Incident> + '_ {
+        let of_pod = |container: &RuntimeContainer| {
+            container.pod_uid.as_deref().is_some_and(|uid| self.directory.pod(uid).is_some())
+        };
+        let alone = self
+            .directory
+            .containers()
+            .filter(move |(container, _)| container.container.is_some() && !of_pod(container));
+        alone.filter_map(|(container, source)| {
+            let ending = Ending::of_runtime(container, source).filter(is_worth_a_case)?;
+            let is_explained =
+                self.kills_in(&ending).any(|kill| self.ended_by(kill, &ending, None) != EndedBy::Otherwise);
+            let account = of_runtime(container, self.directory).filter(|_| !is_explained)?;
+            let mut identity = Identity { container_id: Some(container.id.clone()), ..Identity::default() };
+            self.directory.complete(&mut identity);
+            Some(self.incident(identity, Account { ending: Some(ending), ..account }))
+        })
     }
 
     /// The same, of one pod.
@@ -142,15 +163,20 @@ impl<'a> Reconciler<'a> {
         if identity.container_id.is_none() {
             (identity.container, identity.container_kind, identity.image) = (None, None, None);
         }
-        let wall = ending
-            .as_ref()
-            .map_or_else(|| eviction.as_ref().and_then(|eviction| eviction.at), |ending| ending.finished);
         let mut account = self.of_pod(record);
         let name = ending.as_ref().and_then(|ending| ending.container.as_deref());
         account.container = name.map(|name| container_account(record.with_statuses(), name, account.source));
-        account.kernel = self.kernel_side(&identity, ending.as_ref(), None, wall);
         account.ending = ending;
         account.eviction = eviction;
+        self.incident(identity, account)
+    }
+
+    /// An end as a case of its own, with what the kernel's side has beside it.
+    fn incident(&self, identity: Identity, mut account: Account) -> Incident {
+        let ended = account.ending.as_ref().and_then(|ending| ending.finished);
+        let wall =
+            if account.ending.is_some() { ended } else { account.eviction.as_ref().and_then(|eviction| eviction.at) };
+        account.kernel = self.kernel_side(&identity, account.ending.as_ref(), None, wall);
         let mut incident = Incident {
             at: When { wall, ..When::default() },
             origin: Origin { source: KUBERNETES.to_owned(), host: identity.node.clone(), ..Origin::default() },

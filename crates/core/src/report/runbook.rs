@@ -151,6 +151,8 @@ fn row(container: &ContainerNow) -> Row {
     let kind = account.kind.filter(|kind| *kind != crate::kubernetes::ContainerKind::App);
     let name = kind.map_or_else(|| account.name.clone(), |kind| format!("{} ({kind})", account.name));
     let state = match (account.state, &account.reason) {
+        // containerd says so of a container that lives on.
+        (Some(State::Running), Some(reason)) if reason == "OOMKilled" => "running, child OOM-killed".to_owned(),
         (Some(State::Running), _) => "running".to_owned(),
         (Some(State::Waiting), reason) => reason.clone().unwrap_or_else(|| "waiting".to_owned()),
         (Some(State::Terminated), reason) => reason.clone().unwrap_or_else(|| "terminated".to_owned()),

@@ -10,7 +10,7 @@ use oomscope_core::inspect::Inspection;
 use oomscope_core::next::{Domain, Outlook};
 use oomscope_core::runbook::NodeMemoryNow;
 use oomscope_core::units::{Bytes, Limit};
-use oomscope_sources::cgroup::{CgroupFiles, Depth, Hierarchy, PeakReset};
+use oomscope_sources::cgroup::{CgroupFiles, Depth, Hierarchy, PeakReset, Version};
 use oomscope_sources::clock::since_boot;
 use oomscope_sources::host_root::HostRoot;
 use oomscope_sources::node::Node;
@@ -83,7 +83,8 @@ fn charged(hierarchy: &Hierarchy, folder: &std::path::Path) -> Option<Charged> {
     Some(Charged {
         usage_bytes: files.usage().ok().flatten(),
         unreclaimable_bytes: domain.unreclaimable_bytes,
-        peak_bytes: files.lifetime_peak(),
+        // Of v1 a watcher resets it at each reading.
+        peak_bytes: files.lifetime_peak().filter(|_| hierarchy.version() == Version::V2),
         limit_bytes: files.limits().ok().and_then(|limits| limits.max_bytes).and_then(Limit::bytes),
     })
 }
