@@ -61,6 +61,8 @@ pub enum Misbehaviour {
     Slow(Duration),
     /// Answered with something that is no JSON.
     Garbage,
+    /// Half of an answer, and then the connection breaks.
+    Cut,
 }
 
 /// What happens to every watch that is open.
