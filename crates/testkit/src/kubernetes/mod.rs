@@ -5,6 +5,7 @@
 //! and `KUBECONFIG` take.
 
 mod http;
+mod machine;
 mod route;
 mod scenario;
 mod select;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 
 use store::Store;
 
+pub use machine::{machine, path_of};
 pub use scenario::Scenario;
 
 /// The token that everybody has who may ask.

@@ -219,3 +219,6 @@ pub(super) fn elsewhere(found: &FoundPod) -> String {
     let node = node.map_or_else(String::new, |node| format!("; it was bound to the node {}", escape(node.as_bytes())));
     format!("pod {} (uid {}) has no cgroup on this machine{node}", found.name, found.uid)
 }
+
+#[cfg(test)]
+mod tests;
