@@ -417,6 +417,7 @@ fn add_event(events: &mut Vec<Event>, event: Event) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kubernetes::Meta;
     use serde_json::json;
 
     fn directory(documents: &[serde_json::Value]) -> Directory {
@@ -438,6 +439,26 @@ mod tests {
                                              "containerID": format!("containerd://{ended}")}}
             }]}
         })
+    }
+
+    /// While a better witness cannot be asked, a worse one may replace what it said; before and after not.
+    #[test]
+    fn a_witness_that_is_away() {
+        let pod = |name: &str| Pod {
+            metadata: Meta { name: name.to_owned(), uid: Some("u".to_owned()), ..Meta::default() },
+            ..Pod::default()
+        };
+        let mut directory = Directory::default();
+        let mut says = |source, name: &str, api_is_away| {
+            directory.set_away(Source::Api, api_is_away);
+            directory.see_pod(pod(name), source, None);
+            directory.pod("u").map(|record| record.pod.metadata.name.clone()).unwrap_or_default()
+        };
+        assert_eq!(says(Source::Api, "a", false), "a");
+        assert_eq!(says(Source::Kubelet, "b", false), "a");
+        assert_eq!(says(Source::Kubelet, "c", true), "c");
+        assert_eq!(says(Source::Api, "d", false), "d");
+        assert_eq!(says(Source::Kubelet, "e", false), "d");
     }
 
     /// The ids of instances that the status has long overwritten are still known by their names.

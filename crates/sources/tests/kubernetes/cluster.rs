@@ -82,6 +82,7 @@ fn refusals() {
         (Misbehaviour::Status(401), "not logged in (401)"),
         (Misbehaviour::Status(500), "the server answered 500 (it said: told to refuse)"),
         (Misbehaviour::Garbage, "the answer cannot be read"),
+        (Misbehaviour::Cut, "not reachable: "),
     ];
     for (how, expected) in cases {
         fake.misbehave(Who::Api, "/nodes", how);

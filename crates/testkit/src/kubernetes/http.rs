@@ -127,6 +127,7 @@ async fn respond(
         Some(Misbehaviour::Hang) => std::future::pending().await,
         Some(Misbehaviour::Slow(by)) => tokio::time::sleep(by).await,
         Some(Misbehaviour::Garbage) => return Ok(whole(200, "<html>".to_owned(), None)),
+        Some(Misbehaviour::Cut) => return Ok(half()),
         None => {}
     }
     let answer = {
@@ -157,6 +158,12 @@ fn whole(code: u16, text: String, retry_after: Option<u64>) -> Response<Body> {
         response = response.header("retry-after", after);
     }
     response.body(body).expect("a response")
+}
+
+fn half() -> Response<Body> {
+    let text = Ok(Frame::data(Bytes::from("{\"items\":[")));
+    let frames = stream::iter([text, Err(io::Error::other("broken on purpose"))]);
+    Response::new(BodyExt::boxed(StreamBody::new(frames)))
 }
 
 fn watch_body(shared: Arc<Shared>, selection: Selection, version: u64) -> Response<Body> {

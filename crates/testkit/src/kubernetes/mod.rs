@@ -63,6 +63,8 @@ pub enum Misbehaviour {
     Slow(Duration),
     /// Answered with something that is no JSON.
     Garbage,
+    /// Half of an answer, and then the connection breaks.
+    Cut,
 }
 
 /// What happens to every watch that is open.

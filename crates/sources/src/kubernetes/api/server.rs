@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use http::{Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::{AuthError, Body};
 use kube::core::{Status, WatchEvent};
 use kube::{Client, Config};
@@ -154,8 +154,13 @@ async fn body(response: Response<Body>, needs: &str) -> Result<Vec<u8>, Why> {
     let longest = if is_good { LARGEST_ANSWER } else { LARGEST_REFUSAL };
     let read = Limited::new(body, longest).collect().await;
     if is_good {
-        let read = read.map_err(|error| Why::Unreachable(format!("the answer broke off: {}", chain(&*error))))?;
-        return Ok(read.to_bytes().into());
+        return match read {
+            Ok(read) => Ok(read.to_bytes().into()),
+            Err(error) if error.is::<LengthLimitError>() => {
+                Err(Why::Unreadable(format!("it is larger than {LARGEST_ANSWER} bytes")))
+            }
+            Err(error) => Err(Why::Unreachable(format!("the answer broke off: {}", innermost(&*error)))),
+        };
     }
     let text = read.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let status = serde_json::from_slice::<Status>(&text).ok().filter(|status| !status.message.is_empty());

@@ -18,8 +18,8 @@ use super::shared::Shared;
 /// Objects that cannot be read are gaps whose names begin so.
 const POD_GAP: &str = "pod ";
 const POD_EVENTS: &str = "events about pods";
-/// Events of one pod that are asked for: as many as the directory keeps.
-const EVENTS: u32 = 64;
+/// More than any pod has: they are counted up, and kept for an hour.
+const EVENTS: u32 = 500;
 
 /// The API server and one of its nodes.
 #[derive(Clone)]

@@ -46,8 +46,10 @@ impl KubeletTask {
                 self.shared.gap_ends(PODS);
             }
             let pause = if is_away { self.pace.kubelet_pods } else { self.pace.kubelet_config };
-            // Whoever sends this has ended only when the whole feed has.
-            let _ = tokio::time::timeout(pause, api.changed()).await;
+            // An error: who sends this is no more, so nothing will change.
+            if let Ok(Err(_)) = tokio::time::timeout(pause, api.changed()).await {
+                tokio::time::sleep(pause).await;
+            }
         }
     }
 
