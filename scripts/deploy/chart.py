@@ -15,6 +15,7 @@ PLAIN = {
     "oomscope.yaml": {},
     "oomscope-unprivileged.yaml": {"kernelLog": {"access": "none"}},
 }
+NEEDS = {"oomscope-unprivileged.yaml": "# For Kubernetes 1.30 and later, which know appArmorProfile. The chart suits older ones too.\n"}
 # The order of `helm install`, as far as these kinds go: what others need comes first.
 ORDER = ["Namespace", "PriorityClass", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "DaemonSet"]
 
@@ -40,6 +41,7 @@ def plain(file):
     values = {**PLAIN[file], "namespace": {"create": True}}
     options = "".join(f" with {json.dumps(PLAIN[file])}" for _ in [0] if PLAIN[file])
     head = (f"# Generated from deploy/helm/oomscope{options}: `make manifests`, not by hand.\n"
+            f"{NEEDS.get(file, '')}"
             "# Set `image:` to an image that your nodes can pull, then: kubectl apply -f FILE\n")
     return head + "---\n" + "\n---\n".join(documents(render(values))) + "\n"
 

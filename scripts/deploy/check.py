@@ -26,7 +26,7 @@ VARIANTS = {
     "nothing of Kubernetes": {**DEVICE, "kubernetes": {"enabled": False}, "serviceAccount": {"create": False}, "rbac": {"create": False},
                               "priorityClass": {"create": False}, "hostPID": False, "seLinuxType": "",
                               "identity": {"runtimeFolder": "", "stateFolder": "", "podLogs": False}},
-    "everything": {**DEVICE, "kubernetes": {"kubelet": "proxy"}, "openshift": {"enabled": True}, "namespace": {"create": True},
+    "everything": {**DEVICE, "kubernetes": {"kubelet": "proxy", "kubeletConfigFile": "/var/lib/kubelet/config.yaml"}, "openshift": {"enabled": True}, "namespace": {"create": True},
                    "image": {"repository": "example.com/team/oomscope", "tag": "1.2.3", "pullSecrets": [{"name": "key"}]},
                    "watch": {"output": "text", "keepV1Peaks": True, "extraArgs": ["--finest", "20ms"]},
                    "serviceAccount": {"name": "watcher", "annotations": {"example.com/a": "b"}},
@@ -46,11 +46,12 @@ REFUSED = {
 
 def lint():
     """Helm's linter has nothing to say but that there is no icon."""
-    for name, values in VARIANTS.items():
-        report = helm_python.lint(chart.CHART, values, strict=True, namespace=chart.NAME)
+    # The second is from before appArmorProfile.
+    for name, values, v in [(name, values, v) for name, values in VARIANTS.items() for v in ("v1.37.0", "v1.25.0")]:
+        report = helm_python.lint(chart.CHART, values, strict=True, namespace=chart.NAME, kube_version=v)
         for message in report["messages"]:
             if "icon is recommended" not in message["error"]:
-                yield f"{name}: {message['path']}: {message['error']}"
+                yield f"{name}, {v}: {message['path']}: {message['error']}"
 
 
 def refusals():
@@ -118,6 +119,8 @@ def consistency():
         selector = by_kind["DaemonSet"]["spec"]["selector"]["matchLabels"]
         if not selector.items() <= pod["metadata"]["labels"].items():
             yield f"{name}: the selector does not select the pod"
+        if pod["metadata"]["labels"]["app.kubernetes.io/name"] != "oomscope":
+            yield f"{name}: `oomscope pod` does not find the pod: app/src/cli/pod/agent.rs"
         container = pod["spec"]["containers"][0]
         if {m["name"] for m in container["volumeMounts"]} != {v["name"] for v in pod["spec"]["volumes"]}:
             yield f"{name}: mounts and volumes differ"
@@ -158,7 +161,9 @@ def flags(binary):
 
 
 def containerfile():
-    """hadolint has nothing to say of the Containerfile."""
+    """hadolint has nothing to say of the Containerfile, and the program is where `oomscope pod` runs it in the image."""
+    if "/image/usr/bin/oomscope" not in (chart.ROOT / "deploy/Containerfile").read_text():
+        yield "/usr/bin/oomscope is not in the image: app/src/cli/pod/agent.rs"
     hadolint = pathlib.Path(sys.executable).parent / "hadolint"
     done = subprocess.run([hadolint, "--no-color", chart.ROOT / "deploy/Containerfile"], capture_output=True, text=True, check=False)
     if done.returncode:

@@ -54,7 +54,7 @@ class Skip(Exception):
 
 
 class Machine:
-    """The memory hierarchy, and this process's place in it."""
+    """The memory hierarchy, and where in it a cgroup may be made."""
 
     def __init__(self):
         lines = [line.split(":", 2) for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines()]
@@ -62,6 +62,17 @@ class Machine:
         self.v2 = not v1
         self.path = (v1 or [path for _, names, path in lines if not names])[0].rstrip("/")
         self.mount = pathlib.Path("/sys/fs/cgroup" if self.v2 else "/sys/fs/cgroup/memory")
+        if self.v2:
+            self.path = self.passes_memory_on()
+
+    def passes_memory_on(self):
+        """On v2 a cgroup with processes has no children with controllers, so the new one goes beside its own or further up."""
+        own = self.mount / self.path.lstrip("/")
+        for upper in [own, *own.parents]:
+            control = upper / "cgroup.subtree_control"
+            if upper.is_relative_to(self.mount) and control.exists() and "memory" in control.read_text().split():
+                return str(upper).removeprefix(str(self.mount))
+        raise Skip("no cgroup above this one passes the memory controller on")
 
     @contextlib.contextmanager
     def scratch(self):
@@ -71,11 +82,11 @@ class Machine:
         folder = self.mount / path.lstrip("/")
         try:
             folder.mkdir()
-            if self.v2:
-                (folder / "cgroup.subtree_control").write_text("+memory")
         except OSError as error:
             raise Skip(f"making a memory cgroup: {error}") from error
         try:
+            if self.v2:
+                (folder / "cgroup.subtree_control").write_text("+memory")
             yield path
         finally:
             # runc makes its folder in every hierarchy.

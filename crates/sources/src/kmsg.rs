@@ -33,7 +33,7 @@ const LARGEST_BUFFER: usize = 1 << 20;
 pub enum Error {
     /// No permission. syslog(2), the other door to the log, asks for the same one.
     #[error(
-        "opening {}: {source}; run as root or give the program CAP_SYSLOG{}, or pass a log: `sudo dmesg | oomscope explain -`",
+        "opening {}: {source}; run as root or give the program CAP_SYSLOG{} (in a container, /dev/kmsg itself too: privileged, or by a device plugin), or pass a log: `sudo dmesg | oomscope explain -`",
         path.display(),
         if *.restricted { " (this machine sets kernel.dmesg_restrict=1)" } else { "" }
     )]

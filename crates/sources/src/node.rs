@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use oomscope_core::evidence::Gap;
 use oomscope_core::formats::cgroup::{Pressure, pressure};
-use oomscope_core::formats::proc::{MemInfo, vmstat_counter};
+use oomscope_core::formats::proc::{MemInfo, cpu_list_pages, vmstat_counter};
 use oomscope_core::units::Bytes;
 
 use crate::clock;
@@ -26,6 +26,8 @@ pub struct NodeReading {
     pub taint: Option<u64>,
     /// Memory of compressed swap, zswap's and zram's (`nr_zspages` of /proc/vmstat, ≥ 4.8 with zsmalloc).
     pub compressed: Option<Bytes>,
+    /// Free memory that CPUs keep to themselves, which is not in `MemFree` (/proc/zoneinfo).
+    pub on_cpu_lists: Option<Bytes>,
     /// Bytes of a page.
     pub page_size: u64,
     /// The uuid of this boot.
@@ -62,6 +64,7 @@ impl Node {
         });
         // Of the running kernel, as with clocks: there is no file for it.
         let page_size = rustix::param::page_size() as u64;
+        let on_cpu_lists = self.file("/proc/zoneinfo", &mut gaps).and_then(|text| cpu_list_pages(&text));
         let zspages = vmstat.as_ref().and_then(|text| vmstat_counter(text, "nr_zspages"));
         let boot_id = clock::boot_id(&self.root).map_err(|e| gaps.push(Gap::new("boot id", e.to_string()))).ok();
         NodeReading {
@@ -70,6 +73,7 @@ impl Node {
             pressure: self.file("/proc/pressure/memory", &mut gaps).map(|text| pressure(&text)).unwrap_or_default(),
             kernel_release: self.line("/proc/sys/kernel/osrelease", &mut gaps),
             taint: self.line("/proc/sys/kernel/tainted", &mut gaps).and_then(|bits| bits.parse().ok()),
+            on_cpu_lists: on_cpu_lists.map(|pages| Bytes::from_pages(pages, page_size)),
             compressed: zspages.map(|pages| Bytes::from_pages(pages, page_size)),
             page_size,
             boot_id,
@@ -112,7 +116,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let node = Node::new(HostRoot::at(folder.path())).read();
         assert_eq!((node.oom_kills, node.taint, node.pressure), (None, None, Pressure::default()));
-        assert_eq!(node.gaps.len(), 6);
+        assert_eq!(node.gaps.len(), 7);
         assert!(node.gaps.iter().all(|gap| gap.why.contains("No such file")), "{:?}", node.gaps);
     }
 }

@@ -117,7 +117,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     pipeline.finish(&mut |case| other_account.take(case, &mut shown))?;
     other_account.finish(has_log, &mut shown)?;
     shown.finish()?;
-    Ok(conclude(&shown, &pipeline, failed))
+    Ok(conclude(&shown, &pipeline, failed, !args.kubernetes.is_empty()))
 }
 
 /// The cases of logs, for a verb that shows them in its own way. What cannot be read of one is complained of.
@@ -139,7 +139,7 @@ pub(crate) fn cases_of(files: &[OsString]) -> anyhow::Result<Vec<Case>> {
 }
 
 /// The exit code, and a word on standard error where nothing was printed.
-fn conclude(shown: &Shown, pipeline: &Pipeline, failed: bool) -> Outcome {
+fn conclude(shown: &Shown, pipeline: &Pipeline, failed: bool, has_objects: bool) -> Outcome {
     if shown.of_unknown_time > 0 {
         complain(&format!("--since: kept {} without a date", counted(shown.of_unknown_time, "case")));
     }
@@ -155,7 +155,8 @@ fn conclude(shown: &Shown, pipeline: &Pipeline, failed: bool) -> Outcome {
     match (failed || pipeline.unreadable_cases() > 0, shown.printer.printed(), shown.found) {
         (true, ..) => Outcome::CannotRead,
         (false, 0, 0) => {
-            complain(&format!("no OOM event found: {}", pipeline.what_was_read()));
+            let objects = if has_objects { "no OOM kill, SIGKILL or eviction is told by the objects; " } else { "" };
+            complain(&format!("no OOM event found: {objects}{}", pipeline.what_was_read()));
             Outcome::NothingFound
         }
         (false, 0, found) => {

@@ -5,15 +5,17 @@
 //! milliseconds for 100 MiB, during which that process cannot change its mappings), and `--no-pss` saves that.
 
 pub(super) mod look;
+pub(super) mod pod;
 mod saved;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use jiff::SignedDuration;
 use oomscope_core::inspect::{Inspection, InspectionDiff};
@@ -21,6 +23,7 @@ use oomscope_core::report::{TextOptions, inspection as report, json};
 use oomscope_sources::host_root::HostRoot;
 
 use super::output::CannotWrite;
+use super::witnesses::Witnesses;
 use super::{Colour, Outcome, When, complain, in_words};
 use crate::progress::Progress;
 use crate::signals;
@@ -38,6 +41,7 @@ Examples:
   oomscope inspect 3d4cccf9d78b                    a container, by the beginning of its id
   oomscope inspect nginx.service                   a systemd unit
   oomscope inspect 4711 --no-pss                   one process, without walking its page tables
+  oomscope inspect pod shop/checkout-api-7758-sgp8q  a pod, its spec against what is in force
   oomscope inspect 3d4cccf9d78b --diff 5m          what grows in five minutes
   oomscope inspect 3d4cccf9d78b --save before.json
   oomscope inspect 3d4cccf9d78b --since before.json
@@ -67,6 +71,13 @@ pub(crate) struct Args {
     /// What to look into: a cgroup, pid, container, pod or unit
     #[arg(value_name = "TARGET", required_unless_present = "compare")]
     target: Option<OsString>,
+
+    /// After the word `pod`: which one, as NAMESPACE/NAME; its spec is then compared with what is in force
+    #[arg(value_name = "POD", requires = "target")]
+    pod: Option<OsString>,
+
+    #[command(flatten)]
+    witnesses: Witnesses,
 
     /// Look twice, this far apart (30s, 5m, 1h), and show what grew; Ctrl-C ends the wait early
     #[arg(long, value_name = "TIME", value_parser = waiting_time)]
@@ -137,11 +148,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if let Some([before, after]) = args.compare.as_deref() {
         return args.print_diff(&saved::read(before)?, &saved::read(after)?);
     }
+    let root = HostRoot::at(&args.root);
+    let pod = args.pod()?.map(|asked| pod::find(&asked, &args.witnesses, &root)).transpose()?;
     let target = args.target.as_deref().unwrap_or_default();
     // Read before the look: a wrong file name should not cost one.
     let since = args.since.as_deref().map(saved::read).transpose()?;
-    let looker = Looker::new(HostRoot::at(&args.root), args.no_pss)?;
-    let first = looker.look(target)?;
+    let looker = Looker::new(root, args.no_pss)?;
+    let look = || pod.as_ref().map_or_else(|| looker.look(target), |pod| looker.look_at_pod(pod));
+    let first = look()?;
     if let Some(since) = since {
         args.save(&first)?;
         return args.print_diff(&since, &first);
@@ -151,7 +165,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         return args.print(&first);
     };
     let signal = wait(time)?;
-    match looker.look(target) {
+    match look() {
         Ok(second) => {
             args.save(&second)?;
             args.print_diff(&first, &second)?;
@@ -184,6 +198,17 @@ fn wait(time: Duration) -> anyhow::Result<Option<u8>> {
 }
 
 impl Args {
+    /// The pod that is asked for: `pod NAMESPACE/NAME` or `pod:NAMESPACE/NAME`.
+    fn pod(&self) -> anyhow::Result<Option<OsString>> {
+        let target = self.target.as_deref().unwrap_or_default();
+        match (&self.pod, target.as_encoded_bytes()) {
+            (Some(pod), b"pod") => Ok(Some(pod.clone())),
+            (Some(_), _) => bail!("one target at a time; only `pod` is followed by a name"),
+            (None, b"pod") => bail!("which pod? inspect pod NAMESPACE/NAME"),
+            (None, target) => Ok(target.strip_prefix(b"pod:").map(|name| OsStr::from_bytes(name).to_owned())),
+        }
+    }
+
     fn save(&self, inspection: &Inspection) -> anyhow::Result<()> {
         self.save.as_deref().map_or(Ok(()), |path| saved::write(path, inspection, self.force))
     }

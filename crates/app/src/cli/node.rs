@@ -103,6 +103,7 @@ pub(crate) fn look(root: &HostRoot, witnesses: &Witnesses, count: usize) -> anyh
     let node = Node::new(root.clone()).read();
     observed.meminfo = node.meminfo;
     observed.compressed = node.compressed;
+    observed.on_cpu_lists = node.on_cpu_lists;
     let is_node = observed.root.as_ref().is_some_and(has_kubepods);
     let names = witnesses.ask(root, is_node, &mut observed.gaps);
     if is_node {

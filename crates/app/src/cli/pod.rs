@@ -177,6 +177,8 @@ fn page(args: &Args, uid: &str, found: asked::Found, here: here::Here) -> anyhow
     let past = past::cases(args, uid, &directory, here.is_its_node, &mut gaps)?;
     let mut identity = Identity { pod_uid: Some(uid.to_owned()), ..Identity::default() };
     directory.complete(&mut identity);
+    let by_path = here.inspection.as_ref().and_then(|inspection| inspection.target.identity.clone());
+    identity.qos = identity.qos.or_else(|| by_path.and_then(|by_path| by_path.qos));
     let record = directory.pod(uid);
     let account = record.map(|record| Reconciler::new(&directory, &[], past.log).account_of_pod(record));
     let containers = containers(&directory, uid, record, &here);

@@ -12,6 +12,7 @@ mod inputs;
 mod inspect;
 mod kubernetes;
 mod next;
+mod node_of_a_cluster;
 mod output;
 mod run;
 mod streams;

@@ -54,6 +54,9 @@ pub struct Inspection {
     pub mappings: Option<Vec<MappingTotal>>,
     /// Open files of all of them by kind, most first.
     pub fds: Option<IndexMap<String, u64>>,
+    /// The pod's spec against every file of its path, where a pod was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<crate::kubernetes::limits_in_force::InForce>,
     /// What is not known, and why.
     pub gaps: Vec<Gap>,
 }

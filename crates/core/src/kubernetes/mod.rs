@@ -12,6 +12,7 @@ mod ending;
 mod event;
 pub mod eviction;
 mod kubelet_config;
+pub mod limits_in_force;
 mod meta;
 mod node;
 mod pod;

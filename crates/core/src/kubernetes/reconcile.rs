@@ -80,7 +80,8 @@ impl<'a> Reconciler<'a> {
         };
         let pod = record.map(PodRecord::with_statuses);
         let name = identity.container.as_deref();
-        account.container = pod.zip(name).map(|(pod, name)| container_account(pod, name, account.source));
+        let by_status = pod.zip(name).map(|(pod, name)| container_account(pod, name, account.source));
+        account.container = by_status.or(account.container);
         account.ending = id.and_then(|id| self.ending_of(record, id));
         account.ended_by =
             witness.zip(account.ending.as_ref()).map(|(kill, ending)| self.ended_by(kill, ending, record));

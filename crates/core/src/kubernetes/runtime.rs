@@ -39,7 +39,8 @@ pub struct RuntimeContainer {
     pub finished: Option<Timestamp>,
     /// How it ended.
     pub exit_code: Option<i32>,
-    /// The runtime's word for it: `OOMKilled`, `Error`, `Completed`.
+    /// The runtime's word for it: `OOMKilled`, `Error`, `Completed`. On one that runs `OOMKilled` is containerd's word for a kill in it
+    /// that its first process survived.
     pub reason: Option<String>,
     /// The cgroup that it was told to use: a path, or `slice:prefix:name` with the systemd driver.
     pub cgroup: Option<String>,

@@ -211,7 +211,7 @@ impl Uncharged {
                 .noted("files charged to no cgroup; the kernel takes them back when it needs memory"),
             hugepages: less("hugepages", hugepages(observed), charged.hugetlb)
                 .noted("the pool of huge pages, used or not; in no memory cgroup"),
-            free: Part::new("free", as_signed(get("MemFree"))),
+            free: free(get("MemFree"), observed.on_cpu_lists),
         }
     }
 
@@ -234,6 +234,16 @@ impl Uncharged {
             "in no count of the kernel's: buffers of drivers, balloons, what was taken at boot; and the inexactness of all other counts"
         });
         vec![outside_cgroups, kernel, shared_memory, page_cache, self.hugepages, self.free, remainder]
+    }
+}
+
+/// `MemFree`, and what CPUs keep at hand to give it out without a lock: pages that nobody uses, and that no counter of meminfo has.
+fn free(in_zones: u64, on_cpu_lists: Option<Bytes>) -> Part {
+    match on_cpu_lists {
+        Some(lists) => {
+            Part::of("free", vec![Part::new("in_zones", as_signed(in_zones)), Part::new("on_cpu_lists", signed(lists))])
+        }
+        None => Part::new("free", as_signed(in_zones)),
     }
 }
 

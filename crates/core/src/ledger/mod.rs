@@ -11,7 +11,7 @@
 //!          + (Shmem − Σ shmem)                          shared_memory
 //!          + (Cached − Shmem + Buffers − Σ (file − shmem))   page_cache
 //!          + Hugetlb − Σ hugetlb                        hugepages
-//!          + MemFree                                    free
+//!          + MemFree + pages on the lists of CPUs         free
 //!          + remainder
 //! ```
 //!
@@ -32,6 +32,8 @@
 //!   and 2 s (`FLUSH_TIME`). A parent is read at another instant than its children: of its own charge and their sum the larger counts.
 //! - What is then estimated from differences (the four parts in the middle) may together exceed what is left; the last are cut to it, and
 //!   [`Part::note`] says so. So the remainder is below zero only where charges and free memory alone exceed the total.
+//!
+//! Pages on the lists of CPUs (`pagesets` of /proc/zoneinfo) are free, but not in `MemFree`.
 //!
 //! The remainder is what drivers and the kernel took from the page allocator without any counter (GPU and DMA buffers, balloons, boot
 //! allocations), plus all of the above inexactness.

@@ -14,6 +14,8 @@ use super::Charged;
 pub struct Observed {
     /// /proc/meminfo.
     pub meminfo: MemInfo,
+    /// Free memory on the lists of CPUs (/proc/zoneinfo), which `MemFree` leaves out.
+    pub on_cpu_lists: Option<Bytes>,
     /// Memory of compressed swap, zswap's and zram's (`nr_zspages` of /proc/vmstat).
     pub compressed: Option<Bytes>,
     /// The topmost cgroup that can be seen, with those below it; `None` without memory cgroups.

@@ -154,6 +154,16 @@ fn a_node_without_names() {
     assert!(ledger.gaps.iter().any(|gap| gap.wanted == "1 of 1 pods in the order of eviction"), "{:?}", ledger.gaps);
 }
 
+/// What CPUs keep to themselves is free too, though MemFree does not say so.
+#[test]
+fn lists_of_cpus_are_free() {
+    let names = names();
+    let observed = Observed { on_cpu_lists: Some(Bytes(12 * MIB)), ..node() };
+    let ledger = settle(&observed, settings(&names), nobody()).unwrap();
+    assert_eq!((mib(&ledger, "free"), mib(&ledger, "remainder")), (512, 4));
+    assert!(ledger.part("free").is_some_and(Part::adds_up));
+}
+
 /// v1 tells kernel memory of cgroups as one number: it is taken off all kinds together.
 #[test]
 fn kernel_memory_of_v1() {

@@ -4,7 +4,7 @@ use super::page::Page;
 use super::style::Role;
 use super::words;
 use crate::case::Case;
-use crate::diagnosis::Finding;
+use crate::diagnosis::{Finding, Killer};
 use crate::kubernetes::{Account, ContainerAccount, Coverage, EndedBy, Ending, Source, State};
 
 /// The rule whose findings stand here and not among the others.
@@ -30,11 +30,13 @@ pub(super) fn write(page: &mut Page, case: &Case) {
     page.heading("KERNEL AND KUBERNETES", &note);
     page.facts("kernel", Role::Plain, &kernel(case, account));
     if let Some(pod) = &account.pod {
-        let words = [Some("pod".to_owned()), pod.phase.clone(), pod.reason.clone()].into_iter().flatten();
-        let mut facts = vec![words.collect::<Vec<_>>().join(" ")];
+        let phase = pod.phase.as_ref().map(|phase| format!("pod {phase}"));
+        let words: Vec<String> = phase.into_iter().chain(pod.reason.clone()).collect();
+        let mut facts = Vec::new();
+        facts.extend((!words.is_empty()).then(|| words.join(" ")));
         facts.extend(pod.gone.then(|| "gone by now".to_owned()));
         facts.push(asked(account));
-        page.facts("Kubernetes", Role::Plain, &facts);
+        page.facts("status", Role::Plain, &facts);
     }
     if let Some(container) = &account.container {
         page.facts("", Role::Plain, &container_facts(container));
@@ -86,8 +88,21 @@ fn kernel(case: &Case, account: &Account) -> Vec<String> {
         Some(EndedBy::Otherwise) => Some("which did not end the container"),
         Some(EndedBy::Unknown) | None => None,
     };
-    let limit = format!("at the limit: {}", words::killer(case.diagnosis.killer));
+    let limit = reached(case.diagnosis.killer).to_owned();
     [Some(victims), Some(limit), ended.map(str::to_owned)].into_iter().flatten().collect()
+}
+
+/// What had run out.
+const fn reached(killer: Killer) -> &'static str {
+    match killer {
+        Killer::ContainerLimit => "at the container's limit",
+        Killer::PodLimit => "at the pod's limit",
+        Killer::AncestorLimit => "at a limit above the pod",
+        Killer::CgroupLimit => "at a cgroup's limit",
+        Killer::Node => "the machine was out of memory",
+        Killer::Cpuset | Killer::MemoryPolicy => "memory nodes were full",
+        _ => "not known at which limit",
+    }
 }
 
 fn asked(account: &Account) -> String {

@@ -1,6 +1,7 @@
 //! An inspection for a person at a terminal: whose it is, how far it is from which limit, what fills it, who holds that.
 
 mod diff;
+mod in_force;
 mod names;
 
 pub use diff::render as render_diff;
@@ -27,11 +28,16 @@ pub fn render(inspection: &Inspection, count: usize, options: &TextOptions) -> S
     names::write(&mut page, &inspection.target);
     when(&mut page, inspection);
     levels(&mut page, inspection);
+    if let Some(in_force) = &inspection.in_force {
+        in_force::write(&mut page, in_force);
+    }
     memory_section(&mut page, inspection);
     processes(&mut page, inspection, count);
     mappings(&mut page, inspection, count);
     open_files(&mut page, inspection);
-    gaps(&mut page, &inspection.gaps);
+    let compared = inspection.in_force.iter().flat_map(|in_force| in_force.gaps.iter());
+    let all: Vec<Gap> = compared.chain(&inspection.gaps).cloned().collect();
+    gaps(&mut page, &all);
     page.finish()
 }
 

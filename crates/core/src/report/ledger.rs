@@ -62,7 +62,7 @@ fn reservation(page: &mut Page, reservation: &Reservation) {
         ]),
     );
     let limit = reservation.kubepods_limit_bytes.map(|limit| match limit {
-        Limit::At(limit) => format!("{limit} in use together (limit of kubepods)"),
+        Limit::At(limit) => format!("{limit} may be in use together (limit of kubepods)"),
         Limit::Unlimited => "no limit on what they use together".to_owned(),
     });
     page.facts(

@@ -20,6 +20,7 @@ pub fn render(case: &Case, options: &TextOptions) -> String {
     let killer = words::killer(case.diagnosis.killer).to_owned();
     let victims = match report.victims.as_slice() {
         [] if case.incident.kills.is_empty() => ended(case),
+        [] if case.incident.is_counted_only() => "not known who".to_owned(),
         [] => "nothing killed".to_owned(),
         [one] => words::victim(one),
         many => words::victim_names(many, 2, page.glyphs.times),

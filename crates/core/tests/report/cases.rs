@@ -39,6 +39,7 @@ fn evidence(part: Part, lines: (u64, u64), text: &[&str]) -> Evidence {
 
 fn finding(rule: &str, title: &str, detail: &str, parts: &[Part]) -> Finding {
     Finding {
+        kind: None,
         rule: rule.to_owned(),
         title: title.to_owned(),
         detail: detail.to_owned(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use oomscope_core::kubernetes::{ContainerKind, RuntimeContainer};
 use oomscope_core::units::Bytes;
 use oomscope_sources::kubernetes::cri::{Cri, CriError};
-use oomscope_sources::kubernetes::disk::{container_on_disk, containers_on_disk, memory_volumes};
+use oomscope_sources::kubernetes::disk::{container_on_disk, containers_on_disk, memory_volumes, pod_on_disk};
 use oomscope_testkit::containerd::{ContainerSpec, Containerd, PodSpec, RunningPod};
 
 const LIMIT: Bytes = Bytes(24 << 20);
@@ -134,6 +134,10 @@ fn on_disk_alone() {
     assert_named(with_id(pod.id("log-shipper")), &pod, "log-shipper", 0);
     assert_eq!(with_id(pod.id("log-shipper")).image.as_deref(), Some("localhost/workload:1"));
     assert_eq!(with_id(&pod.sandbox_id).kind, Some(ContainerKind::Pause));
+
+    let names = pod_on_disk(&root, UID).unwrap();
+    assert_eq!((names.namespace.as_str(), names.name.as_str()), ("shop", "checkout-7f9-x2x"));
+    assert_eq!(names.containers, ["api", "log-shipper"]);
 }
 
 /// A child is killed and its container lives on: containerd calls that one OOMKilled while it runs, which no Pod status shows. Ended
@@ -200,4 +204,19 @@ fn volumes_in_memory() {
     let expected = format!("/var/lib/kubelet/pods/{UID}/volumes/kubernetes.io~empty-dir/cache");
     assert_eq!(volumes[0].mount, Path::new(&expected));
     assert!(memory_volumes(&containerd.host_root(), Some("another")).0.is_empty());
+}
+
+/// Without Kubernetes there is no CRI to ask: the bundle names the runtime and the limit, and the kernel's path has the id.
+#[test]
+fn outside_of_kubernetes() {
+    let Some(containerd) = Containerd::or_skip("outside_of_kubernetes") else { return };
+    for (namespace, runtime) in [("default", "containerd"), ("moby", "docker")] {
+        let name = format!("job-in-{namespace}");
+        containerd.run_plain(namespace, &ContainerSpec::idle(&name, Some(LIMIT))).unwrap();
+        let container = container_on_disk(&containerd.host_root(), &name).unwrap();
+        assert_eq!((container.runtime.as_deref(), container.memory_limit), (Some(runtime), Some(LIMIT)));
+        assert_eq!((container.pod, container.kind), (None, None));
+        assert!(container.init_pid.is_some() && container.cgroup.is_some());
+    }
+    assert_eq!(connect(&containerd).containers().unwrap(), []);
 }

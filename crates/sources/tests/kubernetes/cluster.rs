@@ -106,6 +106,25 @@ fn credentials() {
     assert!(fake.requests().iter().all(|request| request.authorization.as_deref() == Some("Bearer s3cret-token")));
 }
 
+/// Of a credential plugin that fails the status is told, not what it printed, which may be a credential.
+#[test]
+fn a_credential_plugin() {
+    let fake = FakeCluster::start();
+    let write = |script: &str| {
+        let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(fake.kubeconfig()).unwrap()).unwrap();
+        config["users"][0]["user"] = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
+            "args": ["-c", script], "interactiveMode": "Never"}});
+        std::fs::write(fake.kubeconfig(), config.to_string()).unwrap();
+    };
+    write("echo s3cret-1; echo s3cret-2 >&2; exit 3");
+    let error = Cluster::connect(&Access::new(Some(&fake.kubeconfig()), None)).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("credential plugin failed (exit status: 3)") && !text.contains("s3cret"), "{text}");
+    write("echo '{\"kind\":\"ExecCredential\",\"status\":{\"token\":\"from-plugin\"}}'");
+    connect(&fake).nodes().unwrap();
+    assert!(fake.requests().iter().all(|request| request.authorization.as_deref() == Some("Bearer from-plugin")));
+}
+
 /// What is wrong with a kubeconfig is said without quoting it.
 #[test]
 fn kubeconfigs() {
@@ -116,6 +135,13 @@ fn kubeconfigs() {
     assert!(error.to_string().contains("nowhere"), "{error}");
     let missing = Cluster::connect(&Access::new(Some(Path::new("/no/such/config")), None)).unwrap_err();
     assert!(missing.to_string().contains("/no/such/config"), "{missing}");
+    for address in ["host:6443", "nonsense", "/x"] {
+        let config = fake.folder().join("address");
+        let text = std::fs::read_to_string(fake.kubeconfig()).unwrap().replace(&fake.url(), address);
+        std::fs::write(&config, text).unwrap();
+        let error = Cluster::connect(&Access::new(Some(&config), None)).unwrap_err();
+        assert!(error.to_string().contains("is no address"), "{error}");
+    }
     let garbage = fake.folder().join("garbage");
     std::fs::write(&garbage, "users: [{name: u, user: {token: s3cret-token").unwrap();
     let error = Cluster::connect(&Access::new(Some(&garbage), None)).unwrap_err();

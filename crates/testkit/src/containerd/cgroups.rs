@@ -18,13 +18,22 @@ const MOUNTS: &str = "/sys/fs/cgroup";
 /// Killed processes hold their cgroup for a moment.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// In a hierarchy without the memory controller.
+#[derive(Debug)]
+struct Other {
+    /// The scratch cgroup, made by runc: all below it is the test's own.
+    own: PathBuf,
+    /// Folders above it that were not there before, the innermost first.
+    above: Vec<PathBuf>,
+}
+
 #[derive(Debug)]
 pub(super) struct Cgroups {
     scratch: Scratch,
     /// The scratch cgroup's path in every hierarchy.
     path: PathBuf,
-    /// In the other hierarchies: the first folder of the path that was not there.
-    made_by_runc: Vec<PathBuf>,
+    /// The same cgroup in the other hierarchies.
+    others: Vec<Other>,
 }
 
 impl Cgroups {
@@ -36,11 +45,11 @@ impl Cgroups {
         };
         let path =
             scratch.folder().strip_prefix(&mount).context("cgroups are not mounted at the usual place")?.to_owned();
-        let made_by_runc = match scratch.version() {
-            Version::V1 => other_hierarchies(&mount)?.iter().filter_map(|other| first_missing(other, &path)).collect(),
+        let others = match scratch.version() {
+            Version::V1 => other_hierarchies(&mount)?.iter().map(|hierarchy| Other::new(hierarchy, &path)).collect(),
             Version::V2 => Vec::new(),
         };
-        Ok(Self { scratch, path, made_by_runc })
+        Ok(Self { scratch, path, others })
     }
 
     /// The folder that kubepods is in, of the memory hierarchy.
@@ -83,21 +92,30 @@ impl Cgroups {
     /// Kills what still runs in them, which is nobody's but the test's, and removes all that was made.
     pub(super) fn remove(&self) {
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            let folders = below(self.folder());
-            folders.iter().for_each(|folder| kill_all(folder));
-            let left = folders.iter().filter(|folder| fs::remove_dir(folder).is_err()).count();
-            if left == 0 || Instant::now() > deadline {
-                break;
-            }
+        while !self.remove_once() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(20));
         }
-        for made in &self.made_by_runc {
-            for folder in below(made).iter().chain([made]) {
-                // Not empty, or somebody else's by now: then it stays.
-                let _ = fs::remove_dir(folder);
-            }
+        for folder in self.others.iter().flat_map(|other| &other.above) {
+            // Somebody else may have found it there meanwhile, and use it: then it is not empty, and stays.
+            let _ = fs::remove_dir(folder);
         }
+    }
+
+    /// False where some are still held by processes that are ending.
+    fn remove_once(&self) -> bool {
+        let below_scratch = below(self.folder());
+        below_scratch.iter().for_each(|folder| kill_all(folder));
+        let others = self.others.iter().map(|other| &other.own).filter(|own| own.is_dir());
+        let others = others.flat_map(|own| below(own).into_iter().chain([own.clone()]));
+        below_scratch.into_iter().chain(others).filter(|folder| fs::remove_dir(folder).is_err()).count() == 0
+    }
+}
+
+impl Other {
+    fn new(hierarchy: &Path, path: &Path) -> Self {
+        let own = hierarchy.join(path);
+        let above = own.ancestors().skip(1).take_while(|folder| *folder != hierarchy && !folder.exists());
+        Self { above: above.map(Path::to_owned).collect(), own }
     }
 }
 
@@ -112,14 +130,6 @@ fn other_hierarchies(memory: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
-}
-
-fn first_missing(hierarchy: &Path, path: &Path) -> Option<PathBuf> {
-    let mut folder = hierarchy.to_owned();
-    path.iter().find_map(|part| {
-        folder.push(part);
-        (!folder.exists()).then(|| folder.clone())
-    })
 }
 
 /// The cgroups below a folder, the innermost first.

@@ -24,7 +24,7 @@ fn is_static(program: &Path) -> bool {
     fs::read(program).is_ok_and(|bytes| !bytes.windows(6).any(|window| window == b"/ld-li" || window == b"/ld-mu"))
 }
 
-/// Writes the archive into a folder of its own; answers where.
+/// Writes the archive, `image.tar`, into a folder of its own; answers where.
 pub(super) fn write(busybox: &Path, folder: &Path) -> Result<PathBuf> {
     let rootfs = folder.join("rootfs");
     fs::create_dir_all(rootfs.join("bin"))?;

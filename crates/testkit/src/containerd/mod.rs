@@ -12,14 +12,17 @@ mod cgroups;
 mod client;
 mod image;
 mod messages;
+mod plain;
 mod pods;
 mod spec;
 mod teardown;
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -45,7 +48,9 @@ pub struct Containerd {
     daemon: Option<Child>,
     client: Client,
     cgroups: Cgroups,
-    sandboxes: std::cell::RefCell<Vec<Id>>,
+    sandboxes: Mutex<Vec<Id>>,
+    /// Namespaces and ids of containers that no kubelet would know.
+    plain: Mutex<Vec<(String, String)>>,
     /// Held while it lives: runs beside each other would only be slow, and see each other's half-made cgroups.
     _turn: File,
 }
@@ -75,6 +80,7 @@ impl Containerd {
     /// # Errors
     /// Without root, or one of the programs; when containerd does not come up.
     pub fn start() -> Result<Self> {
+        ensure!(std::env::var_os("OOMSCOPE_NO_CONTAINERD").is_none(), "OOMSCOPE_NO_CONTAINERD is set");
         ensure!(rustix::process::geteuid().is_root(), "only root can run containers");
         for program in ["containerd", "ctr", "runc"] {
             ensure!(is_installed(program), "no {program} here (scripts/need containerd)");
@@ -89,11 +95,13 @@ impl Containerd {
             daemon: None,
             client,
             cgroups: Cgroups::new()?,
-            sandboxes: std::cell::RefCell::default(),
+            sandboxes: Mutex::default(),
+            plain: Mutex::default(),
             _turn: turn,
         };
         containerd.start_daemon()?;
-        containerd.import_image(&busybox)?;
+        let archive = image::write(&busybox, &containerd.root().join("image"))?;
+        containerd.import_image(&archive, "k8s.io")?;
         Ok(containerd)
     }
 
@@ -122,6 +130,12 @@ impl Containerd {
     #[must_use]
     pub fn cgroup(&self) -> &Path {
         self.cgroups.folder()
+    }
+
+    /// The same as the kernel calls it: a path in the hierarchy.
+    #[must_use]
+    pub fn cgroup_path(&self) -> String {
+        self.cgroups.path("").trim_end_matches('/').to_owned()
     }
 
     /// Ends the daemon, as an upgrade does. Containers run on; nobody reaps what ends meanwhile.
@@ -169,19 +183,24 @@ impl Containerd {
         }
     }
 
-    fn import_image(&self, busybox: &Path) -> Result<()> {
-        let folder = tempfile::tempdir()?;
-        let archive = image::write(busybox, folder.path())?;
-        let import = Command::new("ctr")
-            .arg("--address")
-            .arg(self.socket())
-            .args(["--namespace", "k8s.io", "images", "import", "--snapshotter", "native"])
-            .arg(archive)
-            .output()
-            .context("running ctr")?;
-        ensure!(import.status.success(), "importing the image: {}", String::from_utf8_lossy(&import.stderr));
-        Ok(())
+    fn import_image(&self, archive: &Path, namespace: &str) -> Result<()> {
+        let arguments = ["images", "import", "--snapshotter", "native"];
+        self.ctr(namespace, arguments.iter().map(AsRef::<OsStr>::as_ref).chain([archive.as_os_str()])).map(drop)
     }
+
+    /// Runs containerd's own client; answers what it printed.
+    fn ctr<S: AsRef<OsStr>>(&self, namespace: &str, arguments: impl IntoIterator<Item = S>) -> Result<String> {
+        let mut ctr = Command::new("ctr");
+        ctr.arg("--address").arg(self.socket()).args(["--namespace", namespace]).args(arguments);
+        let output = ctr.stdin(Stdio::null()).output().context("running ctr")?;
+        ensure!(output.status.success(), "{ctr:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// A list is as good after a panic as before.
+fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_installed(program: &str) -> bool {

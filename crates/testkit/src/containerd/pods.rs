@@ -14,7 +14,7 @@ use super::messages::{
     LinuxContainerResources, LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, Mount,
     NamespaceOption, Nothing, PodSandboxConfig, PodSandboxMetadata, RunPodSandboxRequest, StopContainerRequest,
 };
-use super::{ContainerSpec, Containerd, PodSpec};
+use super::{ContainerSpec, Containerd, PodSpec, lock};
 
 /// A pod that was started.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Containerd {
         }
         let config = self.sandbox_config(&spec);
         let sandbox: Id = self.client.call("RunPodSandbox", RunPodSandboxRequest { config: Some(config.clone()) })?;
-        self.sandboxes.borrow_mut().push(sandbox.clone());
+        lock(&self.sandboxes).push(sandbox.clone());
         let containers = spec.containers.clone();
         let cgroup = self.cgroup().join(spec.cgroup());
         let mut pod = RunningPod { spec, sandbox_id: sandbox.id, containers: BTreeMap::new(), cgroup, config, control };

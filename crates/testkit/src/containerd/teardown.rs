@@ -5,22 +5,21 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Containerd;
 use super::messages::{Id, Nothing};
+use super::{Containerd, STATE, lock};
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        if self.daemon.is_none() {
-            // The test has ended it; the sandboxes are removed through it.
-            let _ = self.start_daemon();
-        }
-        for Id { id } in self.sandboxes.take() {
-            for method in ["StopPodSandbox", "RemovePodSandbox"] {
-                let _ = self.client.call::<_, Nothing>(method, Id { id: id.clone() });
-            }
+        // A test may have ended it.
+        if self.daemon.is_some() || self.start_daemon().is_ok() {
+            self.remove_containers();
         }
         self.stop_daemon();
+        let sockets = self.shim_sockets();
         self.kill_shims();
+        for socket in sockets {
+            let _ = fs::remove_file(socket);
+        }
         self.cgroups.remove();
         if let Some(folder) = self.folder.take() {
             unmount_below(folder.path());
@@ -33,6 +32,24 @@ impl Drop for Containerd {
 }
 
 impl Containerd {
+    /// As the kubelet does, while the daemon answers.
+    fn remove_containers(&self) {
+        self.remove_plain();
+        for Id { id } in std::mem::take(&mut *lock(&self.sandboxes)) {
+            for method in ["StopPodSandbox", "RemovePodSandbox"] {
+                let _ = self.client.call::<_, Nothing>(method, Id { id: id.clone() });
+            }
+        }
+    }
+
+    /// Where shims listen: in a folder of the machine's, whatever the configuration. Each removes its own when it ends by itself.
+    fn shim_sockets(&self) -> Vec<PathBuf> {
+        let tasks = self.root().join(STATE).join("io.containerd.runtime.v2.task");
+        let bundles = entries(&tasks).into_iter().flat_map(|namespace| entries(&namespace));
+        let addresses = bundles.filter_map(|bundle| fs::read_to_string(bundle.join("address")).ok());
+        addresses.filter_map(|address| Some(PathBuf::from(address.strip_prefix("unix://")?))).collect()
+    }
+
     /// Shims outlive containerd where a sandbox could not be removed. They name its socket among their arguments.
     fn kill_shims(&self) {
         let socket = self.socket();
@@ -46,6 +63,10 @@ impl Containerd {
             }
         }
     }
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
 }
 
 fn unmount_below(folder: &Path) {

@@ -20,31 +20,32 @@ use tokio::task::JoinSet;
 
 use super::route::{self, Answer};
 use super::select::Selection;
-use super::{Break, Misbehaviour, Request, Shared, Who, lock};
+use super::{Break, Misbehaviour, Request, Shared, TOKEN, Who, lock, tls};
 
 type Body = BoxBody<Bytes, io::Error>;
 
-/// Starts a thread with both servers; tells their ports.
-pub(super) fn serve(shared: &Arc<Shared>) -> (u16, u16, JoinHandle<()>) {
+/// Starts a thread with all servers; tells their ports: API server, kubelet, kubelet with TLS.
+pub(super) fn serve(shared: &Arc<Shared>) -> ([u16; 3], JoinHandle<()>) {
     let listen = || {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("a socket that does not block");
         let port = listener.local_addr().expect("an address").port();
         (listener, port)
     };
-    let ((api, api_port), (kubelet, kubelet_port)) = (listen(), listen());
+    let [(api, api_port), (kubelet, kubelet_port), (secure, secure_port)] = [listen(), listen(), listen()];
     let shared = Arc::clone(shared);
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let api = run(Arc::clone(&shared), Who::Api, api, api_port);
             let kubelet = run(Arc::clone(&shared), Who::Kubelet, kubelet, kubelet_port);
-            let both = std::pin::pin!(futures_util::future::join(api, kubelet));
+            let secure = run(Arc::clone(&shared), Who::SecureKubelet, secure, secure_port);
+            let all = std::pin::pin!(futures_util::future::join3(api, kubelet, secure));
             let ended = std::pin::pin!(ended(&shared));
-            futures_util::future::select(both, ended).await;
+            futures_util::future::select(all, ended).await;
         });
     });
-    (api_port, kubelet_port, thread)
+    ([api_port, kubelet_port, secure_port], thread)
 }
 
 /// The highest count there is says that all is over.
@@ -84,8 +85,14 @@ async fn run(shared: Arc<Shared>, who: Who, listener: std::net::TcpListener, por
 
 async fn serve_connection(shared: Arc<Shared>, who: Who, stream: TcpStream) {
     let service = service_fn(move |request| respond(Arc::clone(&shared), who, request));
-    // A client that goes away in the middle is no fault.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let http = hyper::server::conn::http1::Builder::new();
+    // A client that goes away in the middle, or does not trust the certificate, is no fault.
+    if who == Who::SecureKubelet {
+        let Ok(stream) = tls::acceptor().accept(stream).await else { return };
+        let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    } else {
+        let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    }
 }
 
 async fn respond(
@@ -106,7 +113,11 @@ async fn respond(
     let pairs: Vec<String> = query.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let uri = format!("{path}{mark}{}", pairs.join("&"));
     let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let is_known = authorization.as_deref().and_then(|value| value.strip_prefix("Bearer ")) == Some(TOKEN);
     lock(&shared.requests).push(Request { who, uri: uri.clone(), authorization });
+    if who == Who::SecureKubelet && !is_known {
+        return Ok(whole(401, "Unauthorized".to_owned(), None));
+    }
     let rule = lock(&shared.rules).iter().find(|(of, containing, _)| *of == who && uri.contains(containing)).cloned();
     match rule.map(|(_, _, how)| how) {
         Some(Misbehaviour::Status(code)) => return Ok(respond_with(route::status(code, "told to refuse", None), None)),
@@ -122,7 +133,9 @@ async fn respond(
         let kubelet = lock(&shared.kubelet);
         match who {
             Who::Api => route::answer(&path, &query, &lock(&shared.store), &kubelet),
-            Who::Kubelet => route::kubelet_answer(&path, &kubelet),
+            // Only the port that asks for credentials tells the configuration (pkg/kubelet/server/server.go).
+            Who::Kubelet if path == "/configz" => route::status(404, "404 page not found", None),
+            Who::Kubelet | Who::SecureKubelet => route::kubelet_answer(&path, &kubelet),
         }
     };
     Ok(match answer {

@@ -5,10 +5,12 @@
 //! and `KUBECONFIG` take.
 
 mod http;
+mod machine;
 mod route;
 mod scenario;
 mod select;
 mod store;
+mod tls;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,13 +23,18 @@ use tokio::sync::watch;
 
 use store::Store;
 
+pub use machine::{machine, path_of};
 pub use scenario::Scenario;
+
+/// The token that everybody has who may ask.
+pub const TOKEN: &str = "s3cret-token";
 
 /// A cluster that runs until this is dropped.
 pub struct FakeCluster {
     shared: Arc<Shared>,
     api: u16,
     kubelet: u16,
+    secure_kubelet: u16,
     folder: TempDir,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,6 +46,8 @@ pub enum Who {
     Api,
     /// The kubelet's read-only port.
     Kubelet,
+    /// The kubelet's other port: https with a certificate of `FakeCluster::kubelet_ca`, and only for who shows [`TOKEN`].
+    SecureKubelet,
 }
 
 /// How requests are treated.
@@ -116,15 +125,15 @@ impl FakeCluster {
             breaks: Mutex::default(),
             watches: watch::Sender::new(0),
         });
-        let (api, kubelet, thread) = http::serve(&shared);
+        let ([api, kubelet, secure_kubelet], thread) = http::serve(&shared);
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let cluster = Self { shared, api, kubelet, folder, thread: Some(thread) };
+        let cluster = Self { shared, api, kubelet, secure_kubelet, folder, thread: Some(thread) };
         let context = |name: &str, namespace: &str| json!({"name": name, "context": {"cluster": "c", "user": "u", "namespace": namespace}});
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "fake",
             "clusters": [{"name": "c", "cluster": {"server": cluster.url()}}],
             "contexts": [context("fake", "shop"), context("other", "default")],
-            "users": [{"name": "u", "user": {"token": "s3cret-token"}}],
+            "users": [{"name": "u", "user": {"token": TOKEN}}],
         });
         std::fs::write(cluster.kubeconfig(), config.to_string()).expect("writing the kubeconfig");
         cluster
@@ -140,6 +149,18 @@ impl FakeCluster {
     #[must_use]
     pub fn kubelet_port(&self) -> u16 {
         self.kubelet
+    }
+
+    /// The kubelet's port with TLS on 127.0.0.1.
+    #[must_use]
+    pub fn secure_kubelet_port(&self) -> u16 {
+        self.secure_kubelet
+    }
+
+    /// The CA of the kubelet's certificate.
+    #[must_use]
+    pub fn kubelet_ca() -> PathBuf {
+        tls::file("ca.crt")
     }
 
     /// A kubeconfig for it, with contexts `fake` (namespace `shop`) and `other`.
@@ -231,7 +252,7 @@ impl FakeCluster {
     fn set_up(&self, who: Who, is_up: bool) {
         self.shared.up.send_modify(|(api, kubelet)| match who {
             Who::Api => *api = is_up,
-            Who::Kubelet => *kubelet = is_up,
+            Who::Kubelet | Who::SecureKubelet => *kubelet = is_up,
         });
     }
 

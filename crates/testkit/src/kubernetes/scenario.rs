@@ -40,6 +40,21 @@ impl Scenario {
         self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// One of its files.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// One of its files, read.
+    ///
+    /// # Panics
+    /// Where it is not there, or no JSON.
+    #[must_use]
+    pub fn json(&self, name: &str) -> Value {
+        json_of(&self.file(name))
+    }
+
     /// The Node object, the latest where there are several.
     #[must_use]
     pub fn node(&self) -> Option<Value> {

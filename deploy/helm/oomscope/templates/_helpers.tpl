@@ -18,8 +18,9 @@
 {{- if eq $name .Release.Namespace }}{{ $name }}{{ else }}{{ printf "%s-%s" .Release.Namespace $name | trunc 63 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
+{{- /* The name is fixed: by it `oomscope pod` finds the watcher of a pod's node. */ -}}
 {{- define "oomscope.selector" -}}
-app.kubernetes.io/name: {{ include "oomscope.name" . }}
+app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
@@ -45,7 +46,7 @@ app.kubernetes.io/component: node-agent
 {{- end }}
 {{- end }}
 
-{{- /* The folders of the node that tell whose container it is: volume's name to path and reason. */ -}}
+{{- /* What is read of the node beside its kernel, each read-only: volume's name to path and reason. */ -}}
 {{- define "oomscope.identity" -}}
 {{- with .Values.identity.runtimeFolder }}
 runtime:
@@ -56,6 +57,12 @@ runtime:
 runtime-state:
   path: {{ . }}
   reason: "How containers ended. Without: exit code and reason are known only while the runtime or the API can be asked."
+{{- end }}
+{{- with .Values.kubernetes.kubeletConfigFile }}
+kubelet-config:
+  path: {{ . }}
+  reason: "Reservations and eviction thresholds. Without: as /configz says, else unknown."
+  type: File
 {{- end }}
 {{- if .Values.identity.podLogs }}
 pod-logs:

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use anyhow::Context as _;
 use oomscope_core::diagnosis::{Counted, MemoryUse};
 use oomscope_core::evidence::{Gap, Occasion};
 use oomscope_core::formats::cgroup as format;
@@ -19,6 +20,7 @@ use oomscope_sources::clock;
 use oomscope_sources::host_root::HostRoot;
 use oomscope_sources::process::{Depth, Proc};
 
+use super::pod::{self, FoundPod};
 use crate::cases::ThisBoot;
 use crate::cli::target;
 use crate::progress::Progress;
@@ -66,6 +68,19 @@ impl Looker {
         };
         self.add_levels(&mut inspection, &found.folder, at)?;
         self.add_processes(&mut inspection, &found, at);
+        Ok(inspection)
+    }
+
+    /// The pod's cgroup, with its spec against what is in force.
+    pub(super) fn look_at_pod(&self, pod: &FoundPod) -> anyhow::Result<Inspection> {
+        let mut inspection = self.look(OsStr::new(&pod.uid)).with_context(|| pod::elsewhere(pod))?;
+        inspection.target.asked = pod.name.as_str().into();
+        if let Some(identity) = &mut inspection.target.identity {
+            pod.names.complete(identity);
+        }
+        let cgroup = OsStr::from_bytes(inspection.target.cgroup.as_bytes()).to_owned();
+        inspection.in_force = Some(pod::compare(pod, Path::new(&cgroup), &self.root, &self.hierarchy)?);
+        inspection.gaps.extend(pod.gaps.iter().cloned());
         Ok(inspection)
     }
 

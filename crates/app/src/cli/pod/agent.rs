@@ -21,8 +21,7 @@ pub(super) fn page(args: &Args, found: &Found, uid: &str) -> anyhow::Result<Opti
     let Some(node) = pod.and_then(|pod| pod.spec.node_name.as_deref()) else { return Ok(None) };
     let mut agent: Option<Pod> = None;
     cluster.pods_on(node, |pod| {
-        let is_agent = pod.metadata.labels.get(LABEL.0).map(String::as_str) == Some(LABEL.1);
-        if is_agent && pod.status.phase.as_deref() == Some("Running") {
+        if is_agent(&pod) {
             agent = Some(pod);
         }
     })?;
@@ -49,4 +48,13 @@ fn command(args: &Args, agent: &Pod, uid: &str) -> Command {
     command.args(["--namespace", agent.metadata.namespace.as_deref().unwrap_or("default")]);
     command.args(["exec", &agent.metadata.name, "--", "/usr/bin/oomscope", "pod", uid, "-o", "json"]);
     command
+}
+
+/// Anybody may put the label on a pod: the agent is a `DaemonSet`'s and sees the node's processes, which a cluster that keeps its tenants
+/// apart lets none of them do.
+fn is_agent(pod: &Pod) -> bool {
+    let is_labelled = pod.metadata.labels.get(LABEL.0).map(String::as_str) == Some(LABEL.1);
+    let of_daemon_set = pod.metadata.controller().is_some_and(|owner| owner.kind == "DaemonSet");
+    let is_running = pod.status.phase.as_deref() == Some("Running") && pod.metadata.deletion_timestamp.is_none();
+    is_labelled && of_daemon_set && pod.spec.host_pid == Some(true) && is_running
 }

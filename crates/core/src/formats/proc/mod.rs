@@ -27,6 +27,16 @@ pub fn vmstat_counter(bytes: &[u8], name: &str) -> Option<u64> {
     })
 }
 
+/// Free pages that CPUs keep to themselves, of all zones, from /proc/zoneinfo (`pagesets`, `count:`): they are not in `MemFree`. `None`
+/// where the file has none. On large machines with 6.7 and newer these are gigabytes (`pcp->high` then follows the load).
+#[must_use]
+pub fn cpu_list_pages(zoneinfo: &[u8]) -> Option<u64> {
+    let counts = fields::fields(zoneinfo).filter(|(name, _)| *name == b"count");
+    counts
+        .filter_map(|(_, count)| fields::number::<u64>(count))
+        .fold(None, |sum, count| Some(sum.unwrap_or(0_u64).saturating_add(count)))
+}
+
 /// The arguments of /proc/PID/cmdline, joined by blanks: they end in NUL there, and a process that rewrote them may have left
 /// several NULs at the end.
 #[must_use]
@@ -52,6 +62,15 @@ mod tests {
         assert_eq!(vmstat_counter(text, "oom_kill"), Some(3));
         assert_eq!(vmstat_counter(text, "oom"), None);
         assert_eq!(vmstat_counter(b"oom_kill \xff\n", "oom_kill"), None);
+    }
+
+    /// The lists of every CPU and zone are added up, and nothing else that has a number.
+    #[test]
+    fn lists_of_cpus() {
+        let text = b"Node 0, zone      DMA\n  pages free     3\n  pagesets\n    cpu: 0\n              count:    7\n              high:     40\n\
+                     Node 0, zone   Normal\n    cpu: 0\n              count: 12325\n    cpu: 1\n              count:    x\n";
+        assert_eq!(cpu_list_pages(text), Some(12332));
+        assert_eq!(cpu_list_pages(b"Node 0, zone DMA\n"), None);
     }
 
     /// Arguments are told apart by blanks, and what they hold stays as it is.

@@ -8,7 +8,7 @@ use crate::report::words;
 use crate::units::{Bytes, Limit};
 
 /// A name that is cut keeps so much.
-const NAME: usize = 24;
+const NAME: usize = 30;
 /// Levels below the account's own parts.
 const DEEPEST: usize = 4;
 
@@ -115,13 +115,13 @@ fn inner_title(part: &Part) -> String {
 fn remark(part: &Part) -> &'static str {
     match part.name.as_str() {
         "page_cache" => "can be taken back",
-        "kernel" => "charged to no cgroup",
-        "shared_memory" => "charged to no cgroup",
+        "kernel" => "in no cgroup",
+        "shared_memory" => "in no cgroup",
         "hugepages" => "the pool, used or not",
         "remainder" if part.bytes < 0 => "counted twice",
-        "remainder" => "drivers, boot, inexactness",
-        "outside_containers" => "tmpfs volumes and leftovers of containers that are gone",
-        "removed_pods" => "left behind by pods that are gone",
+        "remainder" => "drivers, boot",
+        "outside_containers" => "tmpfs, leftovers",
+        "removed_pods" => "leftovers",
         _ => "",
     }
 }

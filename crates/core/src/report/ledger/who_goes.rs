@@ -1,14 +1,18 @@
 //! Who would be evicted, and who killed.
 
+use std::collections::HashMap;
+
 use crate::incident::describe::describe;
+use crate::incident::level::{Level, level_of};
 use crate::kubernetes::eviction::Ranked;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Part};
 use crate::next;
 use crate::report::inspection::more;
 use crate::report::page::Page;
 use crate::report::style::Role;
 use crate::report::table::{self, Row, Shrink, left, right};
 use crate::report::words;
+use crate::text::Untrusted;
 
 /// Pods in the kubelet's order.
 pub(super) fn evictions(page: &mut Page, ledger: &Ledger, count: usize) {
@@ -22,7 +26,7 @@ pub(super) fn evictions(page: &mut Page, ledger: &Ledger, count: usize) {
         left("pod", 0).shrinking(Shrink::Middle, 16),
         right("in use", 1),
         left("class", 3),
-        left("why", 0).shrinking(Shrink::End, 30),
+        left("why", 0),
     ];
     let rows: Vec<_> = order.iter().take(count).map(pod).collect();
     table::write(page, &columns, &rows);
@@ -59,15 +63,30 @@ pub(super) fn kills(page: &mut Page, ledger: &Ledger, count: usize) {
         right("score", 2),
         right("memory", 0),
         right("adj", 1),
-        left("cgroup", 3).shrinking(Shrink::Middle, 20),
+        left("in", 3).shrinking(Shrink::Middle, 20),
     ];
-    let rows: Vec<_> = ledger.kill_order.iter().take(count).map(process).collect();
+    let mut names = HashMap::new();
+    ledger.parts.iter().for_each(|part| containers(part, &mut names));
+    let rows: Vec<_> = ledger.kill_order.iter().take(count).map(|row| process(row, &names)).collect();
     table::write(page, &columns, &rows);
     let all = ledger.kill_order.len().saturating_add(usize::try_from(ledger.kill_order_omitted).unwrap_or(usize::MAX));
     more(page, all, rows.len(), "process", "processes");
 }
 
-fn process(row: &next::Row) -> Row {
+/// Containers of pods by their cgroups, named as in the account.
+fn containers<'a>(part: &'a Part, names: &mut HashMap<&'a Untrusted, String>) {
+    for inner in &part.parts {
+        match &inner.cgroup {
+            Some(cgroup) if level_of(cgroup.as_bytes()) == Level::Container => {
+                names.insert(cgroup, format!("{} of {}", inner.name, part.name));
+            }
+            _ => containers(inner, names),
+        }
+    }
+}
+
+fn process(row: &next::Row, names: &HashMap<&Untrusted, String>) -> Row {
+    let cgroup = |cgroup: &Untrusted| names.get(cgroup).cloned().unwrap_or_else(|| describe(cgroup.as_bytes()));
     Row {
         role: if row.rank.is_some() { Role::Plain } else { Role::Dim },
         cells: vec![
@@ -77,7 +96,7 @@ fn process(row: &next::Row) -> Row {
             row.rank.map_or_else(|| "spared".to_owned(), |_| words::grouped(i128::from(row.points))),
             row.memory_bytes.to_string(),
             words::adj(row.process.oom_score_adj),
-            row.cgroup.as_ref().map_or_else(String::new, |cgroup| describe(cgroup.as_bytes())),
+            row.cgroup.as_ref().map_or_else(String::new, cgroup),
         ],
     }
 }

@@ -29,10 +29,15 @@ impl Access {
         std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
     }
 
+    /// True where somebody has said which cluster is meant, or this runs in one. Otherwise only `~/.kube/config` may say.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some() || named_by_environment() || Self::in_cluster()
+    }
+
     /// Asking for a context means a kubeconfig, also inside a pod.
     fn wants_kubeconfig(&self) -> bool {
-        let named = std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty());
-        self.kubeconfig.is_some() || self.context.is_some() || named || !Self::in_cluster()
+        self.kubeconfig.is_some() || self.context.is_some() || named_by_environment() || !Self::in_cluster()
     }
 
     pub(crate) async fn config(&self) -> Result<Config, Error> {
@@ -51,16 +56,26 @@ impl Access {
     }
 
     fn refused(&self, error: &KubeconfigError) -> Error {
-        let nowhere = self.kubeconfig.is_none() && !std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty());
+        let nowhere = self.kubeconfig.is_none() && !named_by_environment();
         not_configured(match error {
             // The parser quotes what it could not read, which may be a key.
             KubeconfigError::Parse(_) => "the kubeconfig is no valid YAML, or a field of it is wrong".to_owned(),
             KubeconfigError::FindPath | KubeconfigError::ReadConfig(..) if nowhere => {
                 "no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and no pod's service account".to_owned()
             }
+            KubeconfigError::ReadConfig(error, path) => format!("reading {}: {error}", path.display()),
+            KubeconfigError::LoadContext(name) => format!("the kubeconfig has no context {name}"),
+            KubeconfigError::LoadClusterOfContext(name) => format!("the kubeconfig has no cluster {name}"),
+            KubeconfigError::CurrentContextNotSet => {
+                "the kubeconfig has no current context; name one with --context".to_owned()
+            }
             other => chain(other),
         })
     }
+}
+
+fn named_by_environment() -> bool {
+    std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty())
 }
 
 fn not_configured(why: String) -> Error {

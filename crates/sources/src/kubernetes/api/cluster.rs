@@ -11,7 +11,8 @@ use tokio::runtime::Runtime;
 use super::super::{Error, Why};
 use super::ask::{Ask, EVENT, Kind, NODE, POD};
 use super::server::{From, Server};
-use super::{Access, Lenient};
+use super::{Access, Lenient, node_name};
+use crate::host_root::HostRoot;
 
 /// A person waits: longer than an API server takes under load, shorter than patience.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -102,6 +103,18 @@ impl Cluster {
     /// See [`Why`].
     pub fn node(&self, name: &str) -> Result<Option<Node>, Error> {
         self.get(&Ask::get(&NODE, None, name, ""))
+    }
+
+    /// The name of the node that this machine is: `NODE_NAME` of the environment, else the one that the server knows by the host's name.
+    /// `None`: it knows none.
+    ///
+    /// # Errors
+    /// See [`Why`].
+    pub fn this_node(&self, root: &HostRoot) -> Result<Option<String>, Error> {
+        match node_name::from_environment() {
+            Some(name) => Ok(Some(name)),
+            None => self.ask(|| node_name::ask(&self.server, root)),
+        }
     }
 
     /// Every node.

@@ -1,13 +1,16 @@
 //! Objects one by one, so that one of them that cannot be read costs nothing but itself.
 //!
-//! Who it is is read from whatever is there; the rest is a `Result`. Fields that nobody here asks for (`managedFields` is half of a
-//! pod) are gone once the object is read, and never more than one object is held as a whole.
+//! Who it is is read from whatever is there; the rest is a `Result`. What nobody here asks for is gone once the object is read
+//! (`managedFields` is half of a pod, `last-applied-configuration` a copy of its manifest), and never more than one object is held as a whole.
 
 use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+/// The longest value of an annotation that is kept. Longer ones are documents for other programs.
+const LONGEST_ANNOTATION: usize = 1 << 10;
 
 /// An object, or why it cannot be read.
 #[derive(Clone, Debug)]
@@ -24,7 +27,10 @@ pub(crate) struct Lenient<T> {
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
+        let mut value = Value::deserialize(deserializer)?;
+        if let Some(annotations) = value.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+            annotations.retain(|_, value| value.as_str().is_none_or(|text| text.len() <= LONGEST_ANNOTATION));
+        }
         let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let name = text("/metadata/name").unwrap_or_else(|| "without a name".to_owned());
         let hash = text("/metadata/annotations/kubernetes.io~1config.hash");
@@ -75,6 +81,15 @@ impl<T> fmt::Display for Lenient<T> {
 mod tests {
     use super::*;
     use oomscope_core::kubernetes::Pod;
+
+    /// Documents in annotations are not kept, short values are.
+    #[test]
+    fn long_annotations() {
+        let long = "x".repeat(LONGEST_ANNOTATION + 1);
+        let text = format!(r#"{{"metadata":{{"name":"a","annotations":{{"long":"{long}","short":"y"}}}}}}"#);
+        let pod = serde_json::from_str::<Lenient<Pod>>(&text).unwrap().object.unwrap();
+        assert_eq!(pod.metadata.annotations.keys().collect::<Vec<_>>(), ["short"]);
+    }
 
     /// The pods beside a malformed one are read, and that one still says who it is.
     #[test]

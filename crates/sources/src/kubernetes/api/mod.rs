@@ -2,8 +2,10 @@
 
 mod access;
 mod ask;
+mod client;
 mod cluster;
 mod lenient;
+pub(crate) mod node_name;
 mod server;
 
 pub use access::Access;

@@ -55,6 +55,35 @@ impl Logs {
     }
 }
 
+/// A pod, by the names of its folders of logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodNames {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its containers that were ever started, init containers among them, by name.
+    pub containers: Vec<String>,
+}
+
+/// The pod whose folder has this uid.
+pub(super) fn pod(below: &Below, uid: &str) -> Option<PodNames> {
+    let folders = below.names(LOGS, MOST_CONTAINERS).ok()?.names.into_iter();
+    let mut folders = folders.filter_map(|name| name.into_string().ok());
+    let folder = folders.find(|name| name.rsplit_once('_').is_some_and(|(_, last)| last == uid))?;
+    let (namespace, rest) = folder.split_once('_')?;
+    let (name, _) = rest.split_once('_')?;
+    let containers = below.names(Path::new(LOGS).join(&folder), MOST_CONTAINERS).map(|names| names.names);
+    let containers = containers.unwrap_or_default().into_iter().filter_map(|name| name.into_string().ok());
+    let mut containers: Vec<String> = containers.filter(|name| is_name(name)).collect();
+    containers.sort();
+    (is_name(namespace) && is_name(name)).then(|| PodNames {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        containers,
+    })
+}
+
 /// Where a link points to.
 fn target(below: &Below, link: &str) -> Option<RuntimeContainer> {
     of_log(&below.target(Path::new(LINKS).join(link)).ok()?)

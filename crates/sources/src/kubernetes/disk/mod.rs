@@ -27,6 +27,7 @@ use crate::host_root::HostRoot;
 use containerd::Containerd;
 use kubelet_logs::Logs;
 
+pub use kubelet_logs::PodNames;
 pub use volumes::{MemoryVolume, memory_volumes};
 
 /// A folder of containers has some hundred.
@@ -65,6 +66,12 @@ pub fn container_on_disk(root: &HostRoot, id: &str) -> Option<RuntimeContainer> 
     }
     let below = Below::new(root).ok()?;
     container(&below, &Runtimes::find(&below), &Logs::of_one(), id)
+}
+
+/// The pod with this uid, from its folder of logs, which is there as long as the pod: for a cgroup of a pod without a container's id.
+#[must_use]
+pub fn pod_on_disk(root: &HostRoot, uid: &str) -> Option<PodNames> {
+    kubelet_logs::pod(&Below::new(root).ok()?, uid)
 }
 
 fn container(below: &Below, runtimes: &Runtimes, logs: &Logs, id: &str) -> Option<RuntimeContainer> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 use oomscope_core::evidence::Gap;
+use oomscope_core::text::escape;
 use oomscope_core::units::Bytes;
 use rustix::fs::{OFlags, fstatfs};
 
@@ -142,7 +143,9 @@ fn measure(root: &HostRoot, volumes: &mut [MemoryVolume]) -> Vec<Gap> {
 }
 
 fn measure_one(below: &Below, volume: &mut MemoryVolume) -> Result<(), Gap> {
-    let wanted = || format!("size of the volume {} of pod {}", volume.name, volume.pod_uid);
+    let wanted = || {
+        format!("size of the volume {} of pod {}", escape(volume.name.as_bytes()), escape(volume.pod_uid.as_bytes()))
+    };
     let opened = below.open(&volume.mount, OFlags::PATH);
     let stat = opened.and_then(|fd| Ok(fstatfs(fd)?)).map_err(|error| Gap::new(wanted(), error.to_string()))?;
     if u64::try_from(stat.f_type).ok() != Some(TMPFS) {
@@ -199,5 +202,24 @@ mod tests {
         let (volumes, gaps) = memory_volumes(&HostRoot::at(folder.path()), Some("u"));
         assert!(volumes.is_empty());
         assert_eq!(gaps.len(), 1);
+    }
+
+    proptest::proptest! {
+        /// Any mount point is read back as it was, however the kernel has to write it; any other line is no mount, and no panic.
+        #[test]
+        fn any_mount_point(point in "[^\u{0}]{1,40}", junk in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
+            let mut line = b"36 25 0:31 / ".to_vec();
+            for byte in point.bytes() {
+                // seq_path() escapes these (fs/proc_namespace.c, show_mountinfo()).
+                if b" \t\n\\#".contains(&byte) {
+                    line.extend(format!("\\{byte:03o}").bytes());
+                } else {
+                    line.push(byte);
+                }
+            }
+            line.extend(b" rw shared:1 - tmpfs tmpfs rw");
+            proptest::prop_assert_eq!(tmpfs_mount(&line), Some(PathBuf::from(point)));
+            let _ = tmpfs_mount(&junk).and_then(volume);
+        }
     }
 }

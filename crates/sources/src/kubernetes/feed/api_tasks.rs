@@ -17,6 +17,7 @@ use super::shared::Shared;
 
 /// Objects that cannot be read are gaps whose names begin so.
 const POD_GAP: &str = "pod ";
+const POD_EVENTS: &str = "events about pods";
 /// Events of one pod that are asked for: as many as the directory keeps.
 const EVENTS: u32 = 64;
 
@@ -98,11 +99,11 @@ impl ApiTasks {
             let Some((namespace, name)) = name else { continue };
             match self.events_about(&namespace, &name).await {
                 Ok(events) => {
-                    self.shared.gap_ends("events about pods");
+                    self.shared.answered(POD_EVENTS);
                     self.see_events(uid, events);
                 }
                 Err(error) => {
-                    self.shared.gap_begins("events about pods", error.to_string());
+                    self.shared.refused(&error);
                     tokio::time::sleep(self.pace.first_wait).await;
                 }
             }
@@ -112,7 +113,7 @@ impl ApiTasks {
     async fn events_about(&self, namespace: &str, pod: &str) -> Result<Vec<Event>, Error> {
         let ask = Ask::list(&EVENT, Some(namespace))
             .fields(&[("involvedObject.kind", "Pod"), ("involvedObject.name", pod)])
-            .named(format!("events about pod {namespace}/{pod}"));
+            .named(POD_EVENTS);
         let page = self.server.page::<Event>(&ask, &From::Newest, EVENTS).await?;
         Ok(page.items.into_iter().filter_map(|item| item.object.ok()).collect())
     }

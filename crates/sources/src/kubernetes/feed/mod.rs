@@ -10,7 +10,6 @@
 mod api_tasks;
 mod kubelet_task;
 mod news;
-mod node_name;
 mod pace;
 mod reflect;
 mod shared;
@@ -23,14 +22,14 @@ use oomscope_core::evidence::Gap;
 use oomscope_core::kubernetes::{Directory, Source};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::api::{Access, Server};
+use super::api::{Access, Server, node_name};
 use super::kubelet::KubeletAccess;
 use super::{Error, Why};
 use crate::host_root::HostRoot;
 use api_tasks::ApiTasks;
 use kubelet_task::KubeletTask;
 use pace::Backoff;
-use shared::Shared;
+use shared::{API_SERVER, Shared};
 
 pub use news::News;
 pub use pace::Pace;
@@ -162,16 +161,15 @@ async fn run(options: Options, shared: Arc<Shared>, wanted: mpsc::Receiver<Strin
 
 /// Tries until it is known where the API server is and which node this is.
 async fn connect(options: &Options, shared: &Arc<Shared>, reached: &watch::Sender<Option<bool>>) -> ApiTasks {
-    const WANTED: &str = "the API server";
     let mut backoff = Backoff::new(options.pace);
     loop {
         match try_connect(options).await {
             Ok((server, node)) => {
-                shared.gap_ends(WANTED);
+                shared.gap_ends(API_SERVER);
                 return ApiTasks { server, node, pace: options.pace, shared: Arc::clone(shared) };
             }
             Err(error) => {
-                shared.gap_begins(WANTED, error.to_string());
+                shared.gap_begins(API_SERVER, error.to_string());
                 reached.send_replace(Some(false));
             }
         }
@@ -187,7 +185,7 @@ async fn try_connect(options: &Options) -> Result<(Server, String), Error> {
     match node_name::ask(&server, &options.root).await? {
         Some(node) => Ok((server, node)),
         None => {
-            let why = "no node has this machine's name; set NODE_NAME, or --node";
+            let why = "no node has this machine's name; set NODE_NAME";
             Err(Error::new("this node's name", server.url, Why::NotConfigured(why.to_owned())))
         }
     }

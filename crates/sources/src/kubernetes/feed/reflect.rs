@@ -19,7 +19,7 @@ use super::super::{Error, Why};
 use super::pace::{Backoff, Pace, shortened};
 use super::shared::Shared;
 
-/// Objects of a page. Servers of before 1.31 answer such a list in one page nevertheless.
+/// Objects of a page, for what the server does not have in its memory (events); what it has comes in one.
 const PAGE: u32 = 100;
 /// A watch is over this long after the server should have ended it.
 const GRACE: Duration = Duration::from_secs(10);
@@ -85,7 +85,7 @@ impl Reflector {
                 }
                 Outcome::WatchEnded => None,
                 Outcome::Refused(error) => {
-                    self.shared.gap_begins(&self.ask.what, format!("{}: {}", error.of, error.why));
+                    self.shared.refused(&error);
                     on_reach(false);
                     match error.why {
                         Why::Throttled { retry_after } => retry_after,
@@ -101,7 +101,7 @@ impl Reflector {
     }
 
     fn reached(&self, on_reach: &impl Fn(bool)) {
-        self.shared.gap_ends(&self.ask.what);
+        self.shared.answered(&self.ask.what);
         on_reach(true);
     }
 

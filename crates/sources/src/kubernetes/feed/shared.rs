@@ -7,10 +7,14 @@ use indexmap::IndexMap;
 use oomscope_core::evidence::Gap;
 use oomscope_core::kubernetes::{Directory, Source};
 
+use super::super::{Error, Why};
 use super::news::{News, Queue};
 
 /// Objects that cannot be read may be many; as many gaps are kept.
 const MOST_GAPS: usize = 64;
+
+/// The gap while it cannot be reached at all, or takes no credentials: one for everything that it would tell.
+pub(super) const API_SERVER: &str = "the API server";
 
 type Waker = Box<dyn Fn() + Send>;
 
@@ -77,6 +81,22 @@ impl Shared {
         }
     }
 
+    /// The API server did not tell something, or was not there to be asked.
+    pub(super) fn refused(&self, error: &Error) {
+        let why = format!("{}: {}", error.of, error.why);
+        if matches!(error.why, Why::Unreachable(_) | Why::NotLoggedIn(_)) {
+            return self.gap_begins(API_SERVER, why);
+        }
+        self.gap_begins(&error.asked, why);
+        self.gap_ends(API_SERVER);
+    }
+
+    /// The API server told something.
+    pub(super) fn answered(&self, asked: &str) {
+        self.gap_ends(API_SERVER);
+        self.gap_ends(asked);
+    }
+
     /// Ends every gap whose name begins so and of which `is_over` holds.
     pub(super) fn gaps_end(&self, prefix: &str, is_over: impl Fn(&str) -> bool) {
         let over: Vec<String> =
@@ -129,6 +149,21 @@ mod tests {
         assert_eq!(news.first(), Some(&News::GapBegins(Gap::new("pods", "500"))));
         assert!(matches!(&news[1..], [News::GapEnds { gap, .. }] if gap.why == "refused"), "{news:?}");
         assert_eq!(woken.load(Ordering::Relaxed), 2);
+        assert!(shared.gaps().is_empty());
+    }
+
+    /// A server that is away is one gap, whatever is asked of it; one that refuses is there.
+    #[test]
+    fn one_gap_for_the_server() {
+        let shared = Shared::new(Arc::default(), Box::new(|| ()));
+        let error = |asked: &str, why| Error::new(asked, "https://api", why);
+        for asked in ["pods", "node", "events"] {
+            shared.refused(&error(asked, Why::Unreachable("refused".to_owned())));
+        }
+        assert_eq!(shared.gaps(), [Gap::new(API_SERVER, "https://api: not reachable: refused")]);
+        shared.refused(&error("pods", Why::NotFound));
+        assert_eq!(shared.gaps(), [Gap::new("pods", "https://api: there is none (404)")]);
+        shared.answered("pods");
         assert!(shared.gaps().is_empty());
     }
 }

@@ -6,17 +6,18 @@
 
 use oomscope_core::kubernetes::{Node, Pod};
 
-use super::super::api::{Ask, From, NODE, POD, Server};
 use super::super::{Error, Why};
+use super::ask::{Ask, NODE, POD};
+use super::server::{From, Server};
 use crate::host_root::HostRoot;
 
 /// The name from the environment.
-pub(super) fn from_environment() -> Option<String> {
+pub(crate) fn from_environment() -> Option<String> {
     std::env::var("NODE_NAME").ok().filter(|name| !name.is_empty())
 }
 
 /// The name that the API server knows this machine by. `Ok(None)`: it knows none of the names that this machine has.
-pub(super) async fn ask(server: &Server, root: &HostRoot) -> Result<Option<String>, Error> {
+pub(crate) async fn ask(server: &Server, root: &HostRoot) -> Result<Option<String>, Error> {
     for host in host_names(root) {
         match server.get::<Node>(&Ask::get(&NODE, None, &host, "")).await {
             Ok(node) => return Ok(Some(node.metadata.name)),
