@@ -189,7 +189,11 @@ fn node() {
     let ran = audit(&["--node", "--root", node.root(), "-o", "json"]);
     ran.assert_code(0);
     let (rules, summary) = findings(&ran);
-    assert_eq!(rules, ["reservation worker-1", "eviction_threshold worker-1", "host_service worker-1"]);
+    let killed = "oom_kills 0f1e2d3c-1111-2222-3333-444455556666";
+    assert_eq!(rules, ["reservation worker-1", "eviction_threshold worker-1", killed, "host_service worker-1"]);
+    // The counter of a container that lives; there is no object whose name is known.
+    let counted = ran.cases().into_iter().find(|line| line["rule"] == "oom_kills").unwrap();
+    assert_eq!((&counted["containers"], &counted["patch"]), (&json!(["3d4cccf9d78b"]), &Value::Null));
     assert_eq!((&summary["scope"], &summary["workloads"]), (&json!("node"), &json!(1)));
     let greedy = ran.cases().into_iter().find(|line| line["rule"] == "host_service").unwrap();
     assert!(

@@ -112,7 +112,12 @@ fn ask(rule: &Rule, inventory: &Inventory, findings: &mut Vec<Finding>) {
     match rule.asks {
         Asks::Subject(check) => {
             for subject in inventory.subjects() {
-                add(subject.target(), &|seen| subject.places(&seen.containers), check(subject));
+                let mut observations = check(subject);
+                if subject.is_nameless() {
+                    // There is no object to be changed by the names that are known.
+                    observations.iter_mut().for_each(|seen| seen.patch = None);
+                }
+                add(subject.target(), &|seen| subject.places(&seen.containers), observations);
             }
         }
         Asks::Machine(check) => {

@@ -29,6 +29,8 @@ pub struct Seen {
     pub last_kill: Option<Timestamp>,
     /// The largest limit at which it was killed.
     pub killed_at: Option<Bytes>,
+    /// Processes killed at its own limit in a container that lives, by its cgroup's counters: kills of workers that nothing else shows.
+    pub counted: u64,
     /// How many statuses of pods say `OOMKilled` with exit code 137: each keeps its latest ending alone.
     pub said: u64,
     /// The most restarts that one of those has had.
@@ -52,6 +54,7 @@ impl Seen {
             held: sample.unreclaimable().map(Bytes),
             held_at_limit: limit.and_then(Limit::bytes),
             throttled: sample.get(Series::High).unwrap_or(0),
+            counted: counted(sample),
             processes: sample.get(Series::Processes),
             ..Self::default()
         }
@@ -78,6 +81,7 @@ impl Seen {
         self.kills = self.kills.saturating_add(other.kills);
         self.last_kill = self.last_kill.max(other.last_kill);
         self.killed_at = self.killed_at.max(other.killed_at);
+        self.counted = self.counted.saturating_add(other.counted);
         self.said = self.said.saturating_add(other.said);
         self.restarts = self.restarts.max(other.restarts);
         self.throttled = self.throttled.max(other.throttled);
@@ -88,6 +92,12 @@ impl Seen {
             (one, other) => one.or(other),
         };
     }
+}
+
+/// v2 counts apart what ran out of its own limit; v1 does not, but there it must have met that limit at least.
+fn counted(sample: &Sample) -> u64 {
+    let at_own_limit = sample.get(Series::Oom).or_else(|| sample.get(Series::Max)).is_some_and(|count| count > 0);
+    sample.get(Series::OomKill).filter(|_| at_own_limit).unwrap_or(0)
 }
 
 /// Something seen, and of whom.
@@ -192,6 +202,17 @@ mod tests {
         let (held, at) = (sight.seen.held, sight.seen.killed_at);
         assert_eq!((sight.seen.kills, held, at), (1, Some(Bytes(48 << 20)), Some(Bytes(50 << 20))));
         assert_eq!(Sight::of_case(&case(Killer::Node)), None);
+    }
+
+    /// A counter of kills is the container's own affair only where its own limit was met.
+    #[test]
+    fn counters() {
+        let counted = |oom: Option<u64>, max: u64| {
+            let mut sample = Sample::new(BootTime(1)).with(Series::OomKill, 3).with(Series::Max, max);
+            sample.set(Series::Oom, oom);
+            Seen::of_sample(&sample, None, None).counted
+        };
+        assert_eq!((counted(Some(2), 9), counted(Some(0), 9), counted(None, 9), counted(None, 0)), (3, 0, 3, 0));
     }
 
     /// The highest of several sightings counts, with the limit that it was seen at.

@@ -82,6 +82,12 @@ impl Subject {
         self.witness != Witness::Cgroups
     }
 
+    /// Nobody told what the pod is called: it goes by its uid, its containers by their ids.
+    #[must_use]
+    pub fn is_nameless(&self) -> bool {
+        self.witness == Witness::Cgroups && self.workload.metadata.namespace.is_none()
+    }
+
     /// Runs once on every node, or looks after the node itself: a leak of it is a leak of the whole fleet.
     #[must_use]
     pub fn is_host_agent(&self) -> bool {

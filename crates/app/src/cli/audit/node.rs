@@ -142,7 +142,7 @@ impl Look {
         for Living { identity, seen, .. } in &self.living {
             let mut identity = identity.clone();
             if identity.container.is_none() {
-                identity.container.clone_from(&identity.container_id);
+                identity.container = unnamed::short_id(&identity);
             }
             inventory.observe(&Sight { identity, seen: seen.clone() });
         }

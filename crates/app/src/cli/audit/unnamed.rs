@@ -1,6 +1,7 @@
 //! Pods that only their cgroups tell of, put into the form of a Pod: limits and the QoS class, no requests.
 
 use indexmap::IndexMap;
+use oomscope_core::incident::identity::Identity;
 use oomscope_core::kubernetes::{Container, Meta, Pod, Qos, Quantity};
 use oomscope_core::units::Limit;
 
@@ -19,6 +20,11 @@ pub(super) fn pods<'a>(living: impl Iterator<Item = &'a Living>) -> Vec<Pod> {
         pod.spec.containers.push(container(living));
     }
     pods.into_values().collect()
+}
+
+/// As `crictl ps` shows it.
+pub(super) fn short_id(identity: &Identity) -> Option<String> {
+    Some(identity.container_id.as_deref()?.chars().take(12).collect())
 }
 
 /// Without a runtime to ask, the sandbox is a container like any other; one process without a limit that holds next to nothing is taken
@@ -50,7 +56,7 @@ fn pod(living: &Living, uid: &str) -> Pod {
 
 fn container(living: &Living) -> Container {
     let identity = &living.identity;
-    let name = identity.container.clone().or_else(|| identity.container_id.clone()).unwrap_or_default();
+    let name = identity.container.clone().or_else(|| short_id(identity)).unwrap_or_default();
     let mut container = Container { name, ..Container::default() };
     if let Some(Limit::At(limit)) = living.limit {
         container.resources.limits.insert("memory".to_owned(), Quantity::of_bytes(limit));

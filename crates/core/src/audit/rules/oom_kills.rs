@@ -1,6 +1,7 @@
 //! Killed at its own limit before, and that limit has not been raised since.
 //!
-//! From the store of the watcher, else from the statuses of pods, which remember one ending each. Kills for a shortage of the node say
+//! From the store of the watcher, else from the statuses of pods, which remember one ending each, else from the counters of cgroups that
+//! live, which alone know of a worker that was killed while its container lived on. Kills for a shortage of the node say
 //! nothing of the container's limit and are not counted. Once is an accident, more often is the way things are.
 
 use super::{Asks, Observation, Rule, named};
@@ -23,7 +24,7 @@ fn check(subject: &Subject) -> Vec<Observation> {
 }
 
 fn killed(subject: &Subject, container: &Container) -> Option<Observation> {
-    let seen = subject.seen(&container.name).filter(|seen| seen.kills > 0 || seen.said > 0)?;
+    let seen = subject.seen(&container.name).filter(|seen| seen.kills.max(seen.said).max(seen.counted) > 0)?;
     let limit = amounts::limit(container);
     let was_raised = limit.zip(seen.killed_at).is_some_and(|(now, then)| now > then);
     let is_unexplained = limit.is_none() && (seen.killed_at.is_some() || seen.kills == 0);
@@ -40,7 +41,7 @@ fn killed(subject: &Subject, container: &Container) -> Option<Observation> {
         risk: if is_habit(seen) { Risk::High } else { Risk::Medium },
         title: "OOM-killed before, and the limit still stands",
         why: "What killed it once will do so again; `oomscope incidents` has each kill that was watched, with where the memory went.",
-        evidence: format!("{} was killed {}{last}, {at}", named(&container.name), often(seen)),
+        evidence: format!("{} {}{last}, {at}", named(&container.name), often(seen)),
         fix: "Look at the incident first: a leak outgrows any limit. Where the need is real, raise the limit.",
         patch,
         containers: vec![container.name.clone()],
@@ -51,15 +52,21 @@ fn killed(subject: &Subject, container: &Container) -> Option<Observation> {
 const MANY_RESTARTS: u32 = 3;
 
 fn is_habit(seen: &Seen) -> bool {
-    seen.kills.max(seen.said) > 1 || (seen.said > 0 && seen.restarts >= MANY_RESTARTS)
+    seen.kills.max(seen.said).max(seen.counted) > 1 || (seen.said > 0 && seen.restarts >= MANY_RESTARTS)
 }
 
 fn often(seen: &Seen) -> String {
-    match (seen.kills, seen.said) {
-        (0, 1) => format!("according to its status (OOMKilled, {} restarts)", seen.restarts),
-        (0, pods) => format!("according to the status of {pods} pods (OOMKilled, up to {} restarts)", seen.restarts),
-        (1, _) => "once".to_owned(),
-        (kills, _) => format!("{kills} times"),
+    match (seen.kills, seen.said, seen.counted) {
+        (0, 0, 1) => "had one of its processes killed for memory since it started (its cgroup's counter)".to_owned(),
+        (0, 0, counted) => {
+            format!("had {counted} of its processes killed for memory since it started (its cgroup's counter)")
+        }
+        (0, 1, _) => format!("was killed according to its status (OOMKilled, {} restarts)", seen.restarts),
+        (0, pods, _) => {
+            format!("was killed according to the status of {pods} pods (OOMKilled, up to {} restarts)", seen.restarts)
+        }
+        (1, ..) => "was killed once".to_owned(),
+        (kills, ..) => format!("was killed {kills} times"),
     }
 }
 
