@@ -21,6 +21,7 @@ use oomscope_core::diagnosis::{RULESET, diagnose};
 use oomscope_core::evidence::Gap;
 use oomscope_core::formats::klog::Scanner;
 use oomscope_core::incident::Incident;
+use oomscope_core::kubernetes::{Directory, Document, KillWitness, LogRead, Reconciler, Source};
 use oomscope_core::report::json;
 use oomscope_testkit::golden;
 use serde_json::Value;
@@ -107,9 +108,39 @@ fn json_page_names_every_field() {
     for incident in [stories::spike(), stories::sidecar_killed_unseen()] {
         names_of(&serde_json::to_value(Case::new(incident.clone(), diagnose(&incident))).unwrap(), &mut names);
     }
+    for case in told_by_kubernetes() {
+        names_of(&serde_json::to_value(case).unwrap(), &mut names);
+    }
     assert!(names.len() > 80, "the logs gave cases: {names:?}");
+    assert!(names.contains("ended_by") && names.contains("cause"), "so did the objects: {names:?}");
     let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "docs/json.md does not name {missing:?}");
+}
+
+/// Kills and ends of the recorded cluster, each with Kubernetes' account.
+fn told_by_kubernetes() -> Vec<Case> {
+    let corpus = repository().join("crates/testkit/corpus/kubernetes");
+    let mut cases = Vec::new();
+    for folder in ["01-single-container-crashloop", "07-tmpfs-emptydir", "10-node-pressure-eviction"].map(|name| corpus.join(name)) {
+        let mut directory = Directory::default();
+        for file in logs_at(&folder) {
+            let text = std::fs::read_to_string(file).unwrap();
+            for value in serde_json::Deserializer::from_str(&text).into_iter::<Value>().map_while(Result::ok) {
+                directory.see_document(Document::read(value), Source::File, None);
+            }
+        }
+        let kills = std::fs::read(folder.join("kmsg.txt")).map(|log| cases_of(&log)).unwrap_or_default();
+        let witnesses: Vec<KillWitness> = kills.iter().filter_map(KillWitness::of).collect();
+        let reconciler = Reconciler::new(&directory, &witnesses, LogRead::Logs);
+        cases.extend(kills.iter().map(|case| {
+            let mut incident = case.incident.clone();
+            directory.complete(incident.identity.as_mut().unwrap());
+            incident.add_kubernetes(reconciler.account(case).unwrap());
+            Case::new(incident.clone(), diagnose(&incident))
+        }));
+        cases.extend(reconciler.untold().into_iter().map(|incident| Case::new(incident.clone(), diagnose(&incident))));
+    }
+    cases
 }
 
 fn logs_at(path: &Path) -> Vec<PathBuf> {

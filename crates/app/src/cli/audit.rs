@@ -14,11 +14,11 @@ use clap::ValueEnum;
 use oomscope_core::audit::{Audit, Inventory, Production, Risk, Scope};
 use oomscope_core::report::{audit as report, json};
 use oomscope_sources::host_root::HostRoot;
-use oomscope_sources::kubernetes::api::{Access, Cluster};
+use oomscope_sources::kubernetes::api::Access;
 
 use super::kept::At;
 use super::output::CannotWrite;
-use super::{Colour, Outcome, When, complain};
+use super::{Colour, Outcome, When, complain, in_words};
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
@@ -188,12 +188,14 @@ fn gather(args: &Args) -> anyhow::Result<Gathered> {
     let look = node::Look::at(&HostRoot::at(&args.root));
     if !args.node && !look.has_pods() {
         // A machine without pods is most often a laptop; without a cluster to ask it is a machine to be audited itself.
-        let is_here = Cluster::connect(&Access::default()).and_then(|cluster| cluster.nodes().map(|_| ()));
-        match is_here {
-            Ok(()) => return of_cluster(args, inventory),
-            Err(error) => complain(&format!(
-                "no pods run here, and no cluster can be asked ({error}): auditing this machine by itself"
-            )),
+        match of_cluster(args, inventory.clone()) {
+            Ok(gathered) => return Ok(gathered),
+            Err(error) => {
+                let why = in_words(&error);
+                complain(&format!(
+                    "no pods run here, and no cluster can be asked ({why}): auditing this machine by itself"
+                ));
+            }
         }
     }
     let directory = look.tell(&mut inventory);

@@ -197,7 +197,9 @@ impl Accounts {
         if self.followed.is_empty() {
             return Vec::new();
         }
-        let gaps = self.feed.as_ref().map(Feed::gaps).unwrap_or_default();
+        let mut gaps = self.feed.as_ref().map(Feed::gaps).unwrap_or_default();
+        // What the kubelet was configured to do is no part of a kill's story.
+        gaps.retain(|gap| !gap.wanted.starts_with("configuration"));
         let directory = locked(&self.directory);
         let kills: Vec<KillWitness> = self.kills.iter().cloned().collect();
         let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.since));

@@ -150,6 +150,49 @@ fn recorded(case: &Case) -> Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnosis::{Diagnosis, diagnose};
+    use crate::evidence::{KernelReport, Limits};
+    use crate::incident::Incident;
+    use crate::incident::timeline::{CgroupRecord, Timeline};
+    use crate::time::BootTime;
+
+    fn case(killer: Killer) -> Case {
+        let report = KernelReport {
+            usage_bytes: Some(Bytes(50 << 20)),
+            limit_bytes: Some(Bytes(50 << 20)),
+            victim_cgroup: Some("/kubepods/pod1/a".into()),
+            ..KernelReport::default()
+        };
+        let rows = [30_u64, 48, 41].map(|mib| {
+            Sample::new(BootTime(mib))
+                .with(Series::Current, 50 << 20)
+                .with(Series::Anon, mib << 20)
+                .with(Series::Shmem, 0)
+        });
+        let record = CgroupRecord {
+            cgroup: "/kubepods/pod1/a".into(),
+            limits: Limits { max_bytes: Some(Limit::At(Bytes(50 << 20))), ..Limits::default() },
+            rows: rows.into_iter().collect(),
+            ..CgroupRecord::default()
+        };
+        let incident = Incident {
+            kills: vec![report],
+            identity: Some(Identity { pod: Some("p".to_owned()), ..Identity::default() }),
+            timeline: Some(Timeline { cgroups: vec![record], ..Timeline::default() }),
+            ..Incident::default()
+        };
+        let diagnosis = Diagnosis { killer, ..diagnose(&incident) };
+        Case::new(incident, diagnosis)
+    }
+
+    /// A kill at the container's own limit tells what it held before, by the recording; one for the node's sake tells nothing.
+    #[test]
+    fn cases() {
+        let sight = Sight::of_case(&case(Killer::ContainerLimit)).expect("a sight");
+        let (held, at) = (sight.seen.held, sight.seen.killed_at);
+        assert_eq!((sight.seen.kills, held, at), (1, Some(Bytes(48 << 20)), Some(Bytes(50 << 20))));
+        assert_eq!(Sight::of_case(&case(Killer::Node)), None);
+    }
 
     /// The highest of several sightings counts, with the limit that it was seen at.
     #[test]

@@ -116,7 +116,9 @@ fn write_finding(page: &mut Page, finding: &Finding, with_patch: bool) {
     page.hanging(Role::Strong, &bullet, INDENT + 2, &whose(&finding.target, &finding.containers));
     page.paragraph(Role::Plain, INDENT + 2, &finding.evidence);
     for place in finding.places.iter().take(PLACES) {
-        page.paragraph(Role::Dim, INDENT + 2, &place_in_words(place));
+        // Not wrapped: a broken path can neither be clicked nor copied.
+        let place = page.paint(Role::Dim, &page.text(&place_in_words(place)));
+        page.line(&format!("{}{place}", " ".repeat(INDENT + 2)));
     }
     if let Some(patch) = finding.patch.as_ref().filter(|_| with_patch) {
         page.patch(INDENT + 2, patch);

@@ -2,7 +2,8 @@
 //!
 //! Seen from a container that has the node's `/` at `/host`, a link to `/run` on the node means `/host/run`; followed by a plain
 //! `open(2)` it would be the container's own. And whoever may write a folder on the node may put a link there. `openat2(2)` with
-//! `RESOLVE_IN_ROOT` (Linux 5.6) resolves every link as after a `chroot`.
+//! `RESOLVE_IN_ROOT` (Linux 5.6) resolves every link as after a `chroot`. Where it is missing or forbidden (older kernels, older seccomp
+//! profiles), this process's own `/` still needs none of that; any other root cannot be read.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -11,7 +12,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::io::Errno;
 
 use crate::host_root::HostRoot;
 
@@ -19,19 +21,25 @@ use crate::host_root::HostRoot;
 #[derive(Debug)]
 pub(super) struct Below {
     root: OwnedFd,
+    /// It is this process's own.
+    is_own: bool,
 }
 
 impl Below {
     pub(super) fn new(root: &HostRoot) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(root.path("/"), flags, Mode::empty())?;
-        Ok(Self { root })
+        let path = root.path("/");
+        Ok(Self { root: rustix::fs::open(&path, flags, Mode::empty())?, is_own: path == Path::new("/") })
     }
 
     /// Opens a path that is absolute on the machine.
     pub(super) fn open(&self, path: impl AsRef<Path>, flags: OFlags) -> io::Result<OwnedFd> {
+        let (path, flags) = (path.as_ref(), flags | OFlags::CLOEXEC);
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        Ok(openat2(&self.root, path.as_ref(), flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+        match openat2(&self.root, path, flags, Mode::empty(), resolve) {
+            Err(Errno::NOSYS | Errno::PERM) if self.is_own => Ok(openat(&self.root, path, flags, Mode::empty())?),
+            opened => Ok(opened?),
+        }
     }
 
     /// The whole of an ordinary file of at most `limit` bytes. A pipe or a device in its place is refused, not waited for.

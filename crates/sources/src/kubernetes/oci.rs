@@ -217,4 +217,15 @@ mod tests {
             assert_eq!(container.memory_limit, None);
         }
     }
+
+    proptest::proptest! {
+        /// Whatever a spec holds, names in it are never made up: without annotations and cgroup nobody is named.
+        #[test]
+        fn any_spec(path in ".{0,60}", name in ".{0,20}", value in ".{0,20}") {
+            let spec = json!({"annotations": {name: value}, "linux": {"cgroupsPath": path.clone()}});
+            let container = container(spec);
+            proptest::prop_assert!(container.container.is_none() && container.namespace.is_none());
+            proptest::prop_assert_eq!(container.cgroup, Some(path).filter(|path| !path.is_empty()));
+        }
+    }
 }

@@ -68,8 +68,10 @@ fn looks_like_json(text: &str) -> bool {
     text.trim_start().starts_with(['{', '['])
 }
 
+/// The first line of the parser's words, without the place in the document: that of the file stands before them.
 fn in_one_line(words: &str) -> String {
     let line = words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no YAML");
+    let line = line.split_once(" at line ").map_or(line, |(what, _)| what);
     line.chars().take(LONGEST_WHY).collect()
 }
 

@@ -61,6 +61,20 @@ fn an_old_runtime() {
     assert_eq!(cri.container("c").unwrap(), None);
 }
 
+/// One container that the runtime cannot tell of does not hide the others.
+#[test]
+fn one_that_cannot_be_told() {
+    let node = tempfile::tempdir().unwrap();
+    listen(node.path(), SOCKET, |method, _| match method.split_once('/').unwrap().1 {
+        "Version" => version(),
+        "ContainerStatus" => Reply::Failure(INTERNAL, "image is gone"),
+        method => lists(method),
+    });
+    let cri = connect(node.path()).unwrap();
+    assert_eq!(cri.containers().unwrap()[1].container.as_deref(), Some("api"));
+    assert!(matches!(cri.container("c"), Err(CriError::Refused { call: "ContainerStatus", .. })));
+}
+
 /// The cgroup driver of a runtime that is new enough to tell; systemd is 0, which is not written.
 #[test]
 fn cgroup_drivers() {

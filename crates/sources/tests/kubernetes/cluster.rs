@@ -135,6 +135,13 @@ fn kubeconfigs() {
     assert!(error.to_string().contains("nowhere"), "{error}");
     let missing = Cluster::connect(&Access::new(Some(Path::new("/no/such/config")), None)).unwrap_err();
     assert!(missing.to_string().contains("/no/such/config"), "{missing}");
+    for address in ["host:6443", "nonsense", "/x"] {
+        let config = fake.folder().join("address");
+        let text = std::fs::read_to_string(fake.kubeconfig()).unwrap().replace(&fake.url(), address);
+        std::fs::write(&config, text).unwrap();
+        let error = Cluster::connect(&Access::new(Some(&config), None)).unwrap_err();
+        assert!(error.to_string().contains("is no address"), "{error}");
+    }
     let garbage = fake.folder().join("garbage");
     std::fs::write(&garbage, "users: [{name: u, user: {token: s3cret-token").unwrap();
     let error = Cluster::connect(&Access::new(Some(&garbage), None)).unwrap_err();

@@ -6,5 +6,6 @@ mod cluster;
 mod feed;
 mod kubelet;
 mod misbehaviour;
+mod proxy;
 mod scale;
 mod support;

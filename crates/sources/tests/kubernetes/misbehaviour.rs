@@ -85,7 +85,6 @@ fn no_answer() {
     let cases = [
         (Misbehaviour::Status(500), "answered 500"),
         (Misbehaviour::Status(403), "needs the rule \"list pods\""),
-        (Misbehaviour::Status(401), "not logged in"),
         (Misbehaviour::Throttle(0), "too often"),
         (Misbehaviour::Hang, "no answer in"),
         (Misbehaviour::Garbage, "cannot be read"),
@@ -107,6 +106,20 @@ fn no_answer() {
         wait(|| followed.gaps_told(PODS) == (1, 1), || format!("the end of the gap after {how:?}"));
         wait(|| followed.feed.gaps().iter().all(|gap| gap.wanted != PODS), || "no gap".to_owned());
     }
+}
+
+/// A token that is not taken is one gap, whatever was asked for.
+#[test]
+fn logged_out() {
+    let cluster = FakeCluster::start();
+    cluster.put(pod("a", 0));
+    cluster.misbehave(Who::Api, "", Misbehaviour::Status(401));
+    let followed = Followed::of(&cluster);
+    wait(|| lists_of_pods(&cluster) >= 3, || "more tries".to_owned());
+    assert_eq!((followed.gaps_told("the API server"), followed.gaps_told(PODS)), ((1, 0), (0, 0)));
+    cluster.behave();
+    followed.wait_for_pods(&["a"]);
+    wait(|| followed.gaps_told("the API server") == (1, 1), || "the end of the gap".to_owned());
 }
 
 /// A server that asks to wait is obeyed.

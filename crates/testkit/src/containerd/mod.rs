@@ -132,6 +132,12 @@ impl Containerd {
         self.cgroups.folder()
     }
 
+    /// The same as the kernel calls it: a path in the hierarchy.
+    #[must_use]
+    pub fn cgroup_path(&self) -> String {
+        self.cgroups.path("").trim_end_matches('/').to_owned()
+    }
+
     /// Ends the daemon, as an upgrade does. Containers run on; nobody reaps what ends meanwhile.
     pub fn stop_daemon(&mut self) {
         let Some(mut daemon) = self.daemon.take() else { return };

@@ -63,6 +63,12 @@ impl Access {
             KubeconfigError::FindPath | KubeconfigError::ReadConfig(..) if nowhere => {
                 "no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and no pod's service account".to_owned()
             }
+            KubeconfigError::ReadConfig(error, path) => format!("reading {}: {error}", path.display()),
+            KubeconfigError::LoadContext(name) => format!("the kubeconfig has no context {name}"),
+            KubeconfigError::LoadClusterOfContext(name) => format!("the kubeconfig has no cluster {name}"),
+            KubeconfigError::CurrentContextNotSet => {
+                "the kubeconfig has no current context; name one with --context".to_owned()
+            }
             other => chain(other),
         })
     }

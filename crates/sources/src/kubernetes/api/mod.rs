@@ -2,6 +2,7 @@
 
 mod access;
 mod ask;
+mod client;
 mod cluster;
 mod lenient;
 pub(crate) mod node_name;

@@ -1,38 +1,29 @@
 //! One server that speaks HTTP as Kubernetes does: an API server or a kubelet.
 //!
-//! kube brings the credentials and TLS; the layers around them are put together here, since those that kube puts together have no
-//! time limit for an answer, retry on their own and never notice a peer that is silently gone.
+//! Every request has a time limit, every answer a limit of its size, and every refusal becomes a [`Why`].
 
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use kube::client::{AuthError, Body, ConfigExt};
+use kube::client::{AuthError, Body};
 use kube::core::{Status, WatchEvent};
 use kube::{Client, Config};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
-use tower::{BoxError, ServiceBuilder};
 
 use super::super::{Error, Why};
 use super::access::chain;
 use super::ask::Ask;
+use super::client;
 use super::lenient::{Lenient, Page};
 
 /// Larger than any list that is asked for here.
 const LARGEST_ANSWER: usize = 256 << 20;
 /// Larger than any error of a server that speaks Kubernetes.
 const LARGEST_REFUSAL: usize = 64 << 10;
-/// A peer that vanished without a word is noticed after `IDLE` + `PROBES` × `INTERVAL`.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_PROBES: u32 = 4;
-
 /// A server and how to ask it.
 #[derive(Clone)]
 pub(crate) struct Server {
@@ -49,13 +40,16 @@ impl Server {
     /// Connects to nobody yet.
     pub(crate) fn new(config: Config, patience: Duration) -> Result<Self, Error> {
         let url = config.cluster_url.clone();
-        // Whoever writes a password into the URL does not want to read it in a message.
-        let host =
-            url.host().map(|host| url.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")));
-        let url = format!("{}://{}", url.scheme_str().unwrap_or("http"), host.unwrap_or_default());
+        let (Some(scheme @ ("http" | "https")), Some(host)) = (url.scheme_str(), url.host()) else {
+            let why = "the kubeconfig's `server` is no address: it has to begin with https:// and a host";
+            return Err(Error::new("the API server", "", Why::NotConfigured(why.to_owned())));
+        };
+        // Without user and path: whoever writes a password into a URL does not want to read it in a message.
+        let port = url.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+        let url = format!("{scheme}://{host}{port}");
         let namespace = config.default_namespace.clone();
-        let client = client(&config, patience, &namespace)
-            .map_err(|error| Error::new("credentials", url.clone(), Why::NotConfigured(without_secrets(&error))))?;
+        let client = client::client(&config, patience, &namespace)
+            .map_err(|error| Error::new("a connection", url.clone(), Why::NotConfigured(without_secrets(&error))))?;
         Ok(Self { client, url, namespace, patience })
     }
 
@@ -153,25 +147,6 @@ pub(crate) enum From<'a> {
     Next(&'a str),
 }
 
-fn client(config: &Config, patience: Duration, namespace: &str) -> kube::Result<Client> {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    // Whoever cannot even be connected to is away, not slow.
-    connector.set_connect_timeout(Some(patience / 2));
-    connector.set_keepalive(Some(KEEPALIVE_IDLE));
-    connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-    connector.set_keepalive_retries(Some(KEEPALIVE_PROBES));
-    let connector = config.rustls_https_connector_with_connector(connector)?;
-    let client = legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(1).build(connector);
-    let service = ServiceBuilder::new()
-        .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer()?)
-        .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
-        .service(client);
-    Ok(Client::new(service, namespace))
-}
-
 /// All of an answer, or why it is none.
 async fn body(response: Response<Body>, needs: &str) -> Result<Vec<u8>, Why> {
     let (head, body) = response.into_parts();
@@ -212,10 +187,26 @@ fn why(error: &kube::Error, needs: &str) -> Why {
         kube::Error::Service(error) if error.downcast_ref::<AuthError>().is_some() => {
             Why::NotLoggedIn(error.downcast_ref().map(without_output).unwrap_or_default())
         }
-        kube::Error::Service(error) => Why::Unreachable(chain(&**error)),
-        kube::Error::ReadEvents(error) => Why::Unreachable(chain(error)),
-        kube::Error::HyperError(error) => Why::Unreachable(chain(error)),
+        kube::Error::Service(error) => Why::Unreachable(innermost(&**error)),
+        kube::Error::ReadEvents(error) => Why::Unreachable(innermost(error)),
+        kube::Error::HyperError(error) => Why::Unreachable(innermost(error)),
         other => Why::Unreachable(chain(other)),
+    }
+}
+
+/// What happened to a connection: the layers around it (`client error (Connect): tcp connect error`) say nothing more.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    // Nobody nests deeper; a source that returns itself would not end.
+    for _ in 0..16 {
+        innermost = innermost.source().unwrap_or(innermost);
+    }
+    let text = innermost.to_string();
+    match text.strip_prefix("invalid peer certificate: ") {
+        Some(why) => {
+            format!("its certificate is not to be trusted ({why}): another CA signed it, or it is for another name")
+        }
+        None => text,
     }
 }
 
@@ -228,6 +219,9 @@ pub(crate) fn status_refusal(status: &Status, needs: &str) -> Why {
 fn without_secrets(error: &kube::Error) -> String {
     match error {
         kube::Error::Auth(error) => without_output(error),
+        kube::Error::ProxyProtocolUnsupported { proxy_url } => {
+            format!("a proxy of this kind cannot be used: {}", proxy_url.scheme_str().unwrap_or_default())
+        }
         other => chain(other),
     }
 }

@@ -40,12 +40,6 @@ pub(super) struct Client {
     pub(super) version: VersionResponse,
 }
 
-/// The answer of a call that may be about something that is gone.
-pub(super) enum Answer<T> {
-    Here(T),
-    NotFound,
-}
-
 impl Client {
     /// Connects and asks for the version, in whichever API the runtime has. `socket` is a path on the machine.
     pub(super) async fn connect(root: &HostRoot, socket: &Path) -> Result<Self, CriError> {
@@ -92,15 +86,15 @@ impl Client {
         }
     }
 
-    /// Calls a method about something that may be gone.
-    pub(super) async fn ask<Q, A>(&self, method: &'static str, request: Q) -> Result<Answer<A>, CriError>
+    /// Calls a method about something; `None` where the runtime does not know it (any more).
+    pub(super) async fn about<Q, A>(&self, method: &'static str, request: Q) -> Result<Option<A>, CriError>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
         match self.call(method, request).await {
-            Ok(answer) => Ok(Answer::Here(answer)),
-            Err(Failure::Status(status)) if status.code() == Code::NotFound => Ok(Answer::NotFound),
+            Ok(answer) => Ok(Some(answer)),
+            Err(Failure::Status(status)) if status.code() == Code::NotFound => Ok(None),
             Err(failure) => Err(self.error(method, failure)),
         }
     }
@@ -131,6 +125,10 @@ impl Client {
         match failure {
             Failure::Unimplemented => CriError::NotCri { socket },
             Failure::Timeout => CriError::Timeout { socket, call, after: PATIENCE },
+            Failure::Status(status) if status.code() == Code::Unavailable => {
+                let source = io::Error::new(io::ErrorKind::NotConnected, status.message().to_owned());
+                CriError::Connect { socket, source }
+            }
             Failure::Status(status) => CriError::Refused { socket, call, message: status.message().to_owned() },
         }
     }

@@ -16,8 +16,8 @@ pub enum CriError {
         /// Each socket that is there, and why it does not do; empty where there is none at all.
         tried: Vec<CriError>,
     },
-    /// The socket cannot be connected to: nobody listens, or no permission.
-    #[error("connecting to {}: {source}", socket.display())]
+    /// The socket cannot be connected to, at first or again: nobody listens, or no permission.
+    #[error("connecting to {}: {}", socket.display(), escape(.source.to_string().as_bytes()))]
     Connect {
         /// The socket.
         socket: PathBuf,
@@ -40,7 +40,7 @@ pub enum CriError {
         /// How long it was waited for.
         after: Duration,
     },
-    /// The runtime, or the connection to it, refused.
+    /// The runtime answered with an error, or with something else than an answer.
     #[error("{call} to {}: {}", socket.display(), escape(.message.as_bytes()))]
     Refused {
         /// The socket.

@@ -21,7 +21,7 @@ use oomscope_core::kubernetes::RuntimeContainer;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::host_root::HostRoot;
-use client::{Answer, Client};
+use client::Client;
 use messages::{
     ContainerStatusRequest, ContainerStatusResponse, ListContainersRequest, ListContainersResponse,
     ListPodSandboxRequest, ListPodSandboxResponse, PodSandbox, PodSandboxFilter, PodSandboxStatusRequest,
@@ -102,7 +102,7 @@ impl Cri {
     /// Which cgroup driver the runtime has; `None` where it is too old to say (containerd before 2.0, CRI-O before 1.28).
     ///
     /// # Errors
-    /// [`CriError::Timeout`], [`CriError::Refused`].
+    /// [`CriError::Connect`], [`CriError::Timeout`], [`CriError::Refused`].
     pub fn cgroup_driver(&self) -> Result<Option<CgroupDriver>, CriError> {
         let asked = self.client.optional("RuntimeConfig", RuntimeConfigRequest {});
         let config: Option<RuntimeConfigResponse> = self.runtime.block_on(asked)?;
@@ -117,7 +117,7 @@ impl Cri {
     /// containerd; from a runtime that takes more than 20 s for all of them, the rest is known as far as its lists tell.
     ///
     /// # Errors
-    /// [`CriError::Timeout`], [`CriError::Refused`]; not when one of them is removed meanwhile.
+    /// [`CriError::Connect`], [`CriError::Timeout`], [`CriError::Refused`]; not when one of them is removed meanwhile, or cannot be told of.
     pub fn containers(&self) -> Result<Vec<RuntimeContainer>, CriError> {
         self.runtime.block_on(self.all())
     }
@@ -125,10 +125,10 @@ impl Cri {
     /// One container or sandbox, by its whole id; `None` where the runtime does not know it (any more).
     ///
     /// # Errors
-    /// [`CriError::Timeout`], [`CriError::Refused`].
+    /// [`CriError::Connect`], [`CriError::Timeout`], [`CriError::Refused`].
     pub fn container(&self, id: &str) -> Result<Option<RuntimeContainer>, CriError> {
         self.runtime.block_on(async {
-            if let Answer::Here(status) = self.container_status(id).await? {
+            if let Some(status) = self.container_status(id).await? {
                 let mut container = read::container(&status, self.name());
                 if let Some(sandbox) = self.sandbox_of(&container).await? {
                     read::complete(&mut container, &sandbox);
@@ -141,27 +141,25 @@ impl Cri {
 
     async fn all(&self) -> Result<Vec<RuntimeContainer>, CriError> {
         let started = Instant::now();
-        let has_time = || started.elapsed() < PATIENCE;
         let sandboxes = self.sandboxes(None).await?;
-        let listed: ListContainersResponse =
-            self.client.optional("ListContainers", ListContainersRequest {}).await?.unwrap_or_default();
-        let mut containers = Vec::with_capacity(sandboxes.len() + listed.containers.len());
+        let listed: Option<ListContainersResponse> =
+            self.client.optional("ListContainers", ListContainersRequest {}).await?;
+        let listed = listed.unwrap_or_default().containers;
+        let mut containers = Vec::with_capacity(sandboxes.len() + listed.len());
         for sandbox in &sandboxes {
-            let asked = if has_time() { self.sandbox(&sandbox.id).await? } else { None };
-            containers.push(asked.unwrap_or_else(|| read::listed_sandbox(sandbox, self.name())));
+            let status = unless_late(started, self.sandbox(&sandbox.id)).await?;
+            containers.push(status.unwrap_or_else(|| read::listed_sandbox(sandbox, self.name())));
         }
         let by_id: HashMap<&str, &PodSandbox> =
             sandboxes.iter().map(|sandbox| (sandbox.id.as_str(), sandbox)).collect();
-        for listed in &listed.containers {
-            let asked = if has_time() { self.container_status(&listed.id).await? } else { Answer::NotFound };
-            let mut container = match asked {
-                Answer::Here(status) => read::container(&status, self.name()),
-                // Removed since it was listed.
-                Answer::NotFound => read::listed(listed, self.name()),
-            };
-            container.sandbox_id =
-                Some(listed.pod_sandbox_id.clone()).filter(|id| !id.is_empty()).or(container.sandbox_id);
-            if let Some(sandbox) = container.sandbox_id.as_deref().and_then(|id| by_id.get(id)) {
+        for listed in &listed {
+            let status = unless_late(started, self.container_status(&listed.id)).await?;
+            let mut container = read::listed(listed, self.name());
+            if let Some(status) = status {
+                let by_list = std::mem::replace(&mut container, read::container(&status, self.name()));
+                container.fill(by_list);
+            }
+            if let Some(sandbox) = by_id.get(listed.pod_sandbox_id.as_str()) {
                 read::complete(&mut container, sandbox);
             }
             containers.push(container);
@@ -169,17 +167,15 @@ impl Cri {
         Ok(containers)
     }
 
-    async fn container_status(&self, id: &str) -> Result<Answer<ContainerStatusResponse>, CriError> {
+    async fn container_status(&self, id: &str) -> Result<Option<ContainerStatusResponse>, CriError> {
         let request = ContainerStatusRequest { container_id: id.to_owned(), verbose: true };
-        self.client.ask("ContainerStatus", request).await
+        self.client.about("ContainerStatus", request).await
     }
 
     async fn sandbox(&self, id: &str) -> Result<Option<RuntimeContainer>, CriError> {
         let request = PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: true };
-        match self.client.ask::<_, PodSandboxStatusResponse>("PodSandboxStatus", request).await? {
-            Answer::Here(status) => Ok(Some(read::sandbox(&status, self.name()))),
-            Answer::NotFound => Ok(None),
-        }
+        let status: Option<PodSandboxStatusResponse> = self.client.about("PodSandboxStatus", request).await?;
+        Ok(status.map(|status| read::sandbox(&status, self.name())))
     }
 
     /// The labels of a pod are those of its sandbox.
@@ -192,6 +188,21 @@ impl Cri {
         let request = ListPodSandboxRequest { filter: id.map(|id| PodSandboxFilter { id: id.to_owned() }) };
         let answer: Option<ListPodSandboxResponse> = self.client.optional("ListPodSandbox", request).await?;
         Ok(answer.unwrap_or_default().items)
+    }
+}
+
+/// What more the runtime tells of one of many; `None` where there is no time left for that, and where it refuses for this one: the
+/// others are worth having.
+async fn unless_late<T>(
+    started: Instant,
+    asked: impl Future<Output = Result<Option<T>, CriError>>,
+) -> Result<Option<T>, CriError> {
+    if started.elapsed() > PATIENCE {
+        return Ok(None);
+    }
+    match asked.await {
+        Err(CriError::Refused { .. }) => Ok(None),
+        told => told,
     }
 }
 

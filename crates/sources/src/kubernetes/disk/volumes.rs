@@ -203,4 +203,23 @@ mod tests {
         assert!(volumes.is_empty());
         assert_eq!(gaps.len(), 1);
     }
+
+    proptest::proptest! {
+        /// Any mount point is read back as it was, however the kernel has to write it; any other line is no mount, and no panic.
+        #[test]
+        fn any_mount_point(point in "[^\u{0}]{1,40}", junk in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
+            let mut line = b"36 25 0:31 / ".to_vec();
+            for byte in point.bytes() {
+                // seq_path() escapes these (fs/proc_namespace.c, show_mountinfo()).
+                if b" \t\n\\#".contains(&byte) {
+                    line.extend(format!("\\{byte:03o}").bytes());
+                } else {
+                    line.push(byte);
+                }
+            }
+            line.extend(b" rw shared:1 - tmpfs tmpfs rw");
+            proptest::prop_assert_eq!(tmpfs_mount(&line), Some(PathBuf::from(point)));
+            let _ = tmpfs_mount(&junk).and_then(volume);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::news::{News, Queue};
 /// Objects that cannot be read may be many; as many gaps are kept.
 const MOST_GAPS: usize = 64;
 
-/// The gap while it cannot be reached at all: one for everything that it would tell.
+/// The gap while it cannot be reached at all, or takes no credentials: one for everything that it would tell.
 pub(super) const API_SERVER: &str = "the API server";
 
 type Waker = Box<dyn Fn() + Send>;
@@ -84,7 +84,7 @@ impl Shared {
     /// The API server did not tell something, or was not there to be asked.
     pub(super) fn refused(&self, error: &Error) {
         let why = format!("{}: {}", error.of, error.why);
-        if matches!(error.why, Why::Unreachable(_)) {
+        if matches!(error.why, Why::Unreachable(_) | Why::NotLoggedIn(_)) {
             return self.gap_begins(API_SERVER, why);
         }
         self.gap_begins(&error.asked, why);
