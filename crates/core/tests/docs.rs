@@ -121,7 +121,9 @@ fn json_page_names_every_field() {
 fn told_by_kubernetes() -> Vec<Case> {
     let corpus = repository().join("crates/testkit/corpus/kubernetes");
     let mut cases = Vec::new();
-    for folder in ["01-single-container-crashloop", "07-tmpfs-emptydir", "10-node-pressure-eviction"].map(|name| corpus.join(name)) {
+    for folder in ["01-single-container-crashloop", "07-tmpfs-emptydir", "10-node-pressure-eviction"]
+        .map(|name| corpus.join(name))
+    {
         let mut directory = Directory::default();
         for file in logs_at(&folder) {
             let text = std::fs::read_to_string(file).unwrap();

@@ -74,7 +74,7 @@ impl Witnesses {
         match cluster.node(&node) {
             Ok(Some(node)) => names.see_node(node),
             Ok(None) => {
-                gaps.push(Gap::new(format!("the node {node}"), "the API server knows none of this name (NODE_NAME)"))
+                gaps.push(Gap::new(format!("the node {node}"), "the API server knows none of this name (NODE_NAME)"));
             }
             Err(error) => gaps.push(refused(error)),
         }
