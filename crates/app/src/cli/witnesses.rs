@@ -60,7 +60,8 @@ impl Witnesses {
 
     fn knows_the_api(&self) -> bool {
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        self.kubeconfig.is_some() || Access::in_cluster() || is_set("KUBECONFIG")
+        let has_own = || std::env::home_dir().is_some_and(|home| home.join(".kube/config").exists());
+        self.kubeconfig.is_some() || Access::in_cluster() || is_set("KUBECONFIG") || has_own()
     }
 
     fn ask_api(&self, root: &HostRoot, names: &mut Directory) -> Result<Vec<Gap>, Gap> {
@@ -73,7 +74,7 @@ impl Witnesses {
         match cluster.node(&node) {
             Ok(Some(node)) => names.see_node(node),
             Ok(None) => {
-                gaps.push(Gap::new(format!("the node {node}"), "the API server knows none of this name (NODE_NAME)"))
+                gaps.push(Gap::new(format!("the node {node}"), "the API server knows none of this name (NODE_NAME)"));
             }
             Err(error) => gaps.push(refused(error)),
         }

@@ -90,7 +90,9 @@ impl Reservation {
         let of_config = || {
             let (capacity, hard) = (capacity?, config?.memory_thresholds().hard);
             let kept = kube?.0.saturating_add(system?.0);
-            Some(less(less(capacity, kept), hard.map_or(0, |hard| hard.of(capacity).0)))
+            let memory = less(less(capacity, kept), hard.map_or(0, |hard| hard.of(capacity).0));
+            // Huge pages are a resource of their own (pkg/kubelet/nodestatus/setters.go, `MachineInfo`).
+            Some(less(memory, part(account, "hugepages").unwrap_or(0)))
         };
         let allocatable = allocatable.or_else(of_config);
         let kept = capacity.zip(allocatable).map(|(capacity, allocatable)| capacity.0.saturating_sub(allocatable.0));
@@ -108,9 +110,8 @@ impl Reservation {
     }
 
     fn outside(account: &Account<'_>) -> Option<Bytes> {
-        let part = |name: &str| account.parts.iter().find(|part| part.name == name).map(|part| part.amount().0);
-        let kubepods = part("kubepods")?;
-        Some(less(less(account.total, kubepods), part("free").unwrap_or(0)))
+        let kubepods = part(account, "kubepods")?;
+        Some(less(less(account.total, kubepods), part(account, "free").unwrap_or(0)))
     }
 }
 
@@ -157,6 +158,10 @@ fn working_set(observed: &Observed) -> Option<Bytes> {
     };
     let (usage, inactive) = of_root.or_else(of_meminfo)?;
     Some(Bytes(usage.saturating_sub(inactive)))
+}
+
+fn part(account: &Account<'_>, name: &str) -> Option<u64> {
+    account.parts.iter().find(|part| part.name == name).map(|part| part.amount().0)
 }
 
 fn tighter(one: Limit, other: Limit) -> Limit {

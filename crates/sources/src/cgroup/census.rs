@@ -151,3 +151,60 @@ fn read(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host_root::HostRoot;
+
+    /// A machine with these cgroups of v2, each with its charge.
+    fn machine(cgroups: &[(&str, Option<u64>)]) -> (tempfile::TempDir, Hierarchy) {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = folder.path().join("sys/fs/cgroup");
+        std::fs::create_dir_all(&mount).unwrap();
+        std::fs::write(mount.join("cgroup.controllers"), "memory\n").unwrap();
+        for (path, usage) in cgroups {
+            let cgroup = mount.join(path);
+            std::fs::create_dir_all(&cgroup).unwrap();
+            if let Some(usage) = usage {
+                std::fs::write(cgroup.join("memory.current"), format!("{usage}\n")).unwrap();
+                std::fs::write(cgroup.join("memory.max"), "max\n").unwrap();
+                std::fs::write(cgroup.join("memory.stat"), format!("anon {usage}\nfile 0\n")).unwrap();
+            }
+        }
+        let mountinfo = "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let hierarchy = Hierarchy::find(&HostRoot::at(folder.path()), mountinfo, "0::/\n").unwrap();
+        (folder, hierarchy)
+    }
+
+    /// Every cgroup with its charge, in its place; those without the controller without one.
+    #[test]
+    fn a_tree() {
+        let (_folder, hierarchy) =
+            machine(&[("a", Some(30)), ("a/b", Some(20)), ("a/b/c", Some(5)), ("a/d", None), ("e", Some(1))]);
+        let mut gaps = Vec::new();
+        let root = census(&hierarchy, &mut gaps);
+        assert_eq!((root.path.to_string().as_str(), root.usage, gaps.len()), ("/", None, 0));
+        let names: Vec<_> = root.children.iter().map(|child| child.path.to_string()).collect();
+        assert_eq!(names, ["/a", "/e"]);
+        let a = &root.children[0];
+        assert_eq!((a.usage, a.children[1].usage), (Some(Bytes(30)), None));
+        let c = &a.children[0].children[0];
+        assert_eq!((c.path.to_string().as_str(), c.charged.and_then(|charged| charged.anon)), ("/a/b/c", Some(5)));
+        assert!(hierarchy.is_whole());
+    }
+
+    /// Whoever nests cgroups without end is counted in those above, and that is said.
+    #[test]
+    fn too_deep() {
+        let deep = vec!["x"; DEEPEST + 3].join("/");
+        let (_folder, hierarchy) = machine(&[(&deep, Some(1))]);
+        let mut gaps = Vec::new();
+        let mut cgroup = census(&hierarchy, &mut gaps);
+        let mut depth = 0;
+        while let Some(child) = cgroup.children.pop() {
+            (cgroup, depth) = (child, depth + 1);
+        }
+        assert_eq!((depth, gaps.len()), (DEEPEST, 1));
+    }
+}

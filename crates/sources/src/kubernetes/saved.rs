@@ -252,7 +252,7 @@ impl Reading<'_> {
                 self.objects += 1;
             }
             Err(error) => {
-                self.gap(path, format!("line {line}: a kubelet's configuration that cannot be read: {error}"))
+                self.gap(path, format!("line {line}: a kubelet's configuration that cannot be read: {error}"));
             }
         }
     }

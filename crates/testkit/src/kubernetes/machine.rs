@@ -91,9 +91,9 @@ impl Machine<'_> {
             recorded.as_object().into_iter().flatten().filter(|(name, _)| name.starts_with("memory.")).collect();
         match self.version {
             Version::V1 => {
-                files.iter().for_each(|(name, text)| {
-                    self.write(&format!("{folder}/{name}"), text.as_str().unwrap_or_default())
-                });
+                for (name, text) in files {
+                    self.write(&format!("{folder}/{name}"), text.as_str().unwrap_or_default());
+                }
             }
             Version::V2 => self.unified(&folder, recorded),
         }

@@ -57,7 +57,7 @@ fn limit_causes(context: &Context<'_>, step: &Step, setting: &Setting) -> Vec<St
                 let admission = "a LimitRange or a webhook put the limit in when the pod was made, and the object here is its manifest";
                 causes.push(admission.to_owned());
             }
-            causes.extend([NRI, BY_HAND, OTHER_TIME].map(str::to_owned));
+            causes.extend([BY_HAND, NRI, OTHER_TIME].map(str::to_owned));
         }
         Step::Pod => {
             causes.extend(resize_cause(context));

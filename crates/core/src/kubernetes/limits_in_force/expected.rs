@@ -134,7 +134,7 @@ impl OfContainer<'_> {
         }
         // Between the classes: 1000 is BestEffort's, below 3 would come near Guaranteed (2 before 1.21).
         let clamped = own.clamp(3, 999);
-        let expected = Expected::new(number(clamped), "Burstable: 1000 less its request in thousandths of the node");
+        let expected = Expected::new(number(clamped), "Burstable, by its request");
         Some(if clamped == 3 { expected.or(number(2)) } else { expected })
     }
 
