@@ -56,9 +56,12 @@ pub(super) fn from_seen<'a>(subject: &Subject, container: &'a str) -> Change<'a>
     }
 }
 
+/// With less than this a runtime can hardly start a container, whatever its program holds at the moment.
+const LEAST: u64 = 16 << 20;
+
 /// A quarter on top: what grows between two looks, and what a sampler did not see.
 pub(super) fn with_room(bytes: Bytes) -> Bytes {
-    Bytes(bytes.0.saturating_add(bytes.0 / 4))
+    Bytes(bytes.0.saturating_add(bytes.0 / 4).max(LEAST))
 }
 
 #[cfg(test)]
