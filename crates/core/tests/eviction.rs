@@ -1,5 +1,8 @@
 //! The kubelet's own ranking on a real node under memory pressure, replayed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic, also in its helpers")]
+#![allow(clippy::disallowed_methods, reason = "the fence is for core itself: a test may read recorded files")]
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 

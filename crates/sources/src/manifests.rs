@@ -21,6 +21,7 @@ use serde_json::Value;
 pub use folder::Files;
 pub use split::LONGEST_DOCUMENT;
 pub use yaml::value_of;
+pub(crate) use yaml::with_stack;
 
 use split::{Piece, Splitter};
 

@@ -208,7 +208,8 @@ impl Accounts {
             let is_due = followed.due.is_some_and(|due| due <= now);
             let account = reconciler.account_of(&followed.id, &followed.incident);
             let known = followed.incident.kubernetes.as_deref();
-            if !(is_due && known.is_none()) && !is_news(known, account.as_ref()) {
+            let is_late = is_due && known.is_none();
+            if !is_late && !is_news(known, account.as_ref()) {
                 continue;
             }
             followed.due = None;

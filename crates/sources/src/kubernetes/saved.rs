@@ -11,6 +11,8 @@ use oomscope_core::evidence::Gap;
 use oomscope_core::kubernetes::{Directory, Document, KubeletConfig, NotAnObject, Object, Source};
 use serde_json::Value;
 
+use crate::manifests::with_stack;
+
 /// Of one file. The pods of 5000 nodes take some 500 MiB, those of one node 2.
 const LARGEST: u64 = 256 << 20;
 /// Files that are read.
@@ -121,10 +123,14 @@ fn yaml(text: &[u8], take: &mut dyn FnMut(Value, u64)) -> Vec<Unreadable> {
     for (begins, document) in yaml_documents(text) {
         let is_blank = |line: &[u8]| matches!(line.trim_ascii().first(), None | Some(b'#'));
         let blank = document.split(|b| *b == b'\n').take_while(|line| is_blank(line)).count() as u64;
-        match serde_saphyr::from_slice_with_options::<Value>(document, yaml_options()) {
-            Ok(Value::Null) => {}
-            Ok(value) => take(value, begins + blank),
+        let read = with_stack(|| serde_saphyr::from_slice_with_options::<Value>(document, yaml_options()));
+        match read {
             Err(error) => {
+                unreadable.push(Unreadable { line: begins, why: format!("no thread to read it in: {error}") });
+            }
+            Ok(Ok(Value::Null)) => {}
+            Ok(Ok(value)) => take(value, begins + blank),
+            Ok(Err(error)) => {
                 let within = error.location().map_or(1, |location| location.line().max(1));
                 let why = error.without_snippet().to_string();
                 unreadable.push(Unreadable { line: begins + within - 1, why });

@@ -45,7 +45,7 @@ pub fn value_of(text: &str) -> Result<Value, (Option<u64>, String)> {
 }
 
 /// The parser descends with the nesting: whoever calls may have less stack left than that takes.
-fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
+pub(crate) fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work)?;
         thread.join().map_err(|_| std::io::Error::other("the parser failed"))

@@ -90,7 +90,7 @@ fn ask_the_node(args: &Args, root: &HostRoot, found: &mut Found) {
     }
     match Cri::connect(root, None).and_then(|runtime| runtime.containers()) {
         Ok(containers) => {
-            containers.into_iter().for_each(|container| found.directory.see_container(container, Source::Cri))
+            containers.into_iter().for_each(|container| found.directory.see_container(container, Source::Cri));
         }
         Err(error) => found.gaps.push(Gap::new("what the container runtime says of the pod", error.to_string())),
     }

@@ -4,7 +4,7 @@ use super::*;
 fn read(text: &str) -> (Vec<(u64, String)>, Vec<u64>) {
     let mut found = Vec::new();
     let unreadable = values(text.as_bytes(), &mut |value, line| {
-        found.push((line, value["kind"].as_str().unwrap_or("?").to_owned()))
+        found.push((line, value["kind"].as_str().unwrap_or("?").to_owned()));
     });
     (found, unreadable.iter().map(|part| part.line).collect())
 }
@@ -83,4 +83,14 @@ fn a_file_without_objects() {
     let why = |path: &Path| read_saved(path, &mut Directory::default()).remove(0).why;
     assert!(why(&path).contains("no kind"));
     assert!(why(&folder.path().join("absent")).contains("No such file"));
+}
+
+/// Nesting without end ends in a refusal, not in the end of the program.
+#[test]
+fn endless_nesting() {
+    let deep = "[".repeat(20_000);
+    let mut values = 0;
+    assert!(!super::values(deep.as_bytes(), &mut |_, _| values += 1).is_empty());
+    let deep = (0..20_000).map(|depth| format!("{}a:\n", " ".repeat(depth.min(400)))).collect::<String>();
+    let _ = super::values(deep.as_bytes(), &mut |_, _| values += 1);
 }
