@@ -26,6 +26,8 @@ use crate::cli::complain;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// An end that Kubernetes tells waits for the kernel's word: a lost report is told by the counters after 4 s.
 const HOLD: Duration = Duration::from_secs(6);
+/// After this the pod's events are asked for: a kill of the kernel is known by then, and explains most ends.
+const ASK: Duration = Duration::from_secs(2);
 /// After this nothing is held back any more.
 pub(super) const LONGEST_HOLD: Duration = HOLD;
 /// How long a case is told again when its container ends.
@@ -60,7 +62,7 @@ pub(super) struct Accounts {
     followed: VecDeque<Followed>,
     past: VecDeque<Past>,
     /// Pods whose ends are to be looked at, and when.
-    changed: HashMap<String, Instant>,
+    changed: HashMap<String, Changed>,
     told: VecDeque<(String, Option<Timestamp>)>,
     /// Ends up to then were looked at long ago. Kills and tellings from before it are forgotten, so that an end that they explain would
     /// look like one that nobody has told.
@@ -77,6 +79,14 @@ struct Followed {
     /// When it is told again, whatever is known by then.
     due: Option<Instant>,
     until: Instant,
+}
+
+/// A pod of which there was news.
+#[derive(Clone, Copy, Debug)]
+struct Changed {
+    at: Instant,
+    /// Its events were asked for, or it has no end to tell that they could explain.
+    asked: bool,
 }
 
 /// A case from before watching began, which nobody has stored yet. At the start nobody is known by name: it waits until the API server
@@ -227,12 +237,12 @@ impl Accounts {
         for news in feed.news() {
             match news {
                 News::Pod { uid } | News::PodEvents { uid } => {
-                    self.changed.entry(uid).or_insert(now + HOLD);
+                    self.changed.entry(uid).or_insert(Changed { at: now, asked: false });
                 }
                 News::Everything => {
                     // What waits already keeps its time: an API server that comes and goes must not put it off for ever.
                     for (uid, _) in locked(&self.directory).pods() {
-                        self.changed.entry(uid.to_owned()).or_insert(now + HOLD);
+                        self.changed.entry(uid.to_owned()).or_insert(Changed { at: now, asked: false });
                     }
                 }
                 News::GapBegins(gap) => complain(&format!("not known for now: {}: {}", gap.wanted, gap.why)),
@@ -277,27 +287,57 @@ impl Accounts {
         again
     }
 
-    /// Ends that only Kubernetes tells.
-    fn untold(&mut self, now: Instant) -> Vec<Again> {
-        let due: Vec<String> = self.changed.extract_if(|_, due| *due <= now).map(|(uid, _)| uid).collect();
-        if due.is_empty() {
+    /// What of these pods Kubernetes alone tells, and was not told before.
+    fn untold_of(&self, uids: &[String]) -> Vec<Incident> {
+        if uids.is_empty() {
             return Vec::new();
         }
         let directory = locked(&self.directory);
         let kills: Vec<KillWitness> = self.kills.iter().cloned().collect();
         let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.since));
+        let all = uids.iter().filter_map(|uid| Some(reconciler.untold_of(uid, directory.pod(uid)?))).flatten();
+        let is_settled =
+            |incident: &Incident| incident.at.wall.zip(self.settled).is_some_and(|(at, until)| at <= until);
         let mut found: Vec<Incident> =
-            due.iter().filter_map(|uid| Some(reconciler.untold_of(uid, directory.pod(uid)?))).flatten().collect();
-        drop(directory);
+            all.filter(|incident| !is_settled(incident) && !self.was_told(incident)).collect();
         found.sort_by_key(|incident| incident.at.wall);
+        found
+    }
+
+    fn was_told(&self, incident: &Incident) -> bool {
+        let id = Case::id_of(incident);
+        self.told.iter().any(|(told, _)| *told == id)
+    }
+
+    /// Why a container got a SIGKILL that was not the kernel's, a failed probe say, only events tell, and those are not watched.
+    fn ask_for_events(&mut self, now: Instant) {
+        let fresh = self.changed.iter_mut().filter(|(_, changed)| !changed.asked && changed.at + ASK <= now);
+        let fresh: Vec<String> = fresh
+            .map(|(uid, changed)| {
+                changed.asked = true;
+                uid.clone()
+            })
+            .collect();
+        for incident in self.untold_of(&fresh) {
+            let uid = incident.identity.as_ref().and_then(|identity| identity.pod_uid.as_ref());
+            if let Some((feed, uid)) = self.feed.as_ref().zip(uid) {
+                feed.want_events(uid);
+            }
+        }
+    }
+
+    /// Ends that only Kubernetes tells.
+    fn untold(&mut self, now: Instant) -> Vec<Again> {
+        self.ask_for_events(now);
+        let is_due = |_: &String, changed: &mut Changed| changed.asked && changed.at + HOLD <= now;
+        let due: Vec<String> = self.changed.extract_if(is_due).map(|(uid, _)| uid).collect();
         let mut again = Vec::new();
-        for mut incident in found {
-            let id = Case::id_of(&incident);
-            let is_settled = incident.at.wall.zip(self.settled).is_some_and(|(at, settled)| at <= settled);
-            if is_settled || self.told.iter().any(|(told, _)| *told == id) {
+        for mut incident in self.untold_of(&due) {
+            // Of two ends with one id the first is told.
+            if self.was_told(&incident) {
                 continue;
             }
-            self.told.push_back((id, incident.at.wall));
+            self.told.push_back((Case::id_of(&incident), incident.at.wall));
             let forgotten = self.told.drain(..self.told.len().saturating_sub(TOLD));
             self.settled = settled(self.settled, forgotten.filter_map(|(_, at)| at));
             let past = incident.at.wall.is_none_or(|at| at < self.since);
