@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::{Diagnosis, RULESET};
 use crate::incident::Incident;
+use crate::kubernetes::Ending;
 use crate::units::Bytes;
 
 /// Name and version of the JSON form.
@@ -74,8 +75,13 @@ impl Case {
     }
 }
 
+/// What a container's name may have, and no more: an id becomes part of a file's name.
+fn label(name: &str) -> String {
+    name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(63).collect()
+}
+
 /// Of an end that only Kubernetes tells: `end-<pod uid>-<instant>-<container id>`, the first eight digits of each; `evicted` stands for
-/// the container of a whole pod.
+/// the container of a whole pod, its name for one whose id is not known.
 fn id_by_kubernetes(incident: &Incident) -> Option<String> {
     let account = incident.kubernetes.as_ref().filter(|_| incident.kills.is_empty())?;
     let short = |id: Option<&String>| {
@@ -84,6 +90,8 @@ fn id_by_kubernetes(incident: &Incident) -> Option<String> {
     let instant = incident.at.wall.map_or_else(|| "x".to_owned(), |at| at.as_second().to_string());
     let what = match (&account.eviction, &account.ending) {
         (Some(_), None) => "evicted".to_owned(),
+        // Of a container that the kubelet has lost, only the name is left.
+        (_, Some(Ending { container_id: None, container: Some(name), .. })) => label(name),
         (_, ending) => short(ending.as_ref().and_then(|ending| ending.container_id.as_ref())),
     };
     Some(format!("end-{}-{instant}-{what}", short(account.pod.as_ref().and_then(|pod| pod.uid.as_ref()))))

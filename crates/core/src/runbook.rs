@@ -107,6 +107,9 @@ impl PodPage {
             .cases
             .iter()
             .find(|case| matches!(case.diagnosis.killer, Killer::ContainerLimit | Killer::PodLimit))?;
+        if case.incident.report().killed_at_start() {
+            return None;
+        }
         // Where raising helps, a rule has said so.
         case.diagnosis.remedies.iter().find(|remedy| is_resources(remedy))?;
         let name = case.incident.identity.as_ref()?.container.clone().filter(|name| is_plain(name))?;
@@ -119,9 +122,7 @@ impl PodPage {
             }
             _ => "containers",
         };
-        let yaml = format!(
-            "spec:\n  template:\n    spec:\n      {list}:\n      - name: {name}\n        resources:\n          limits:\n            memory: {trial}"
-        );
+        let yaml = self.in_owner(&format!("{list}:\n- name: {name}\n  resources:\n    limits:\n      memory: {trial}"));
         let command = self.command();
         Some(Remedy {
             title: format!("Give container {name} {trial} in place of {limit}, as an experiment"),
@@ -132,6 +133,18 @@ impl PodPage {
                 None => yaml,
             }),
         })
+    }
+
+    /// The lines of a pod's spec as its owner's manifest has them.
+    fn in_owner(&self, spec: &str) -> String {
+        let path: &[&str] = match self.identity.owner.as_deref().and_then(|owner| owner.split_once('/')) {
+            None => &["spec"],
+            Some(("CronJob", _)) => &["spec", "jobTemplate", "spec", "template", "spec"],
+            Some(_) => &["spec", "template", "spec"],
+        };
+        let above = path.iter().enumerate().map(|(depth, key)| format!("{}{key}:", "  ".repeat(depth)));
+        let below = spec.lines().map(|line| format!("{}{line}", "  ".repeat(path.len())));
+        above.chain(below).collect::<Vec<_>>().join("\n")
     }
 
     /// `kubectl -n shop patch deployment checkout-api`

@@ -26,6 +26,8 @@ use crate::cli::complain;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// An end that Kubernetes tells waits for the kernel's word: a lost report is told by the counters after 4 s.
 const HOLD: Duration = Duration::from_secs(6);
+/// After this the pod's events are asked for: a kill of the kernel is known by then, and explains most ends.
+const ASK: Duration = Duration::from_secs(2);
 /// After this nothing is held back any more.
 pub(super) const LONGEST_HOLD: Duration = HOLD;
 /// How long a case is told again when its container ends.
@@ -58,9 +60,13 @@ pub(super) struct Accounts {
     since: Timestamp,
     kills: VecDeque<KillWitness>,
     followed: VecDeque<Followed>,
+    past: VecDeque<Past>,
     /// Pods whose ends are to be looked at, and when.
-    changed: HashMap<String, Instant>,
-    told: VecDeque<String>,
+    changed: HashMap<String, Changed>,
+    told: VecDeque<(String, Option<Timestamp>)>,
+    /// Ends up to then were looked at long ago. Kills and tellings from before it are forgotten, so that an end that they explain would
+    /// look like one that nobody has told.
+    settled: Option<Timestamp>,
 }
 
 /// A case that was told and may be told again.
@@ -73,6 +79,25 @@ struct Followed {
     /// When it is told again, whatever is known by then.
     due: Option<Instant>,
     until: Instant,
+}
+
+/// A pod of which there was news.
+#[derive(Clone, Copy, Debug)]
+struct Changed {
+    at: Instant,
+    /// Its events were asked for, or it has no end to tell that they could explain.
+    asked: bool,
+}
+
+/// A case from before watching began, which nobody has stored yet. At the start nobody is known by name: it waits until the API server
+/// and the runtime have said who is who. It keeps its revision, because what a watcher has stored of it at the time is worth more.
+#[derive(Debug)]
+struct Past {
+    id: String,
+    incident: Incident,
+    bytes: usize,
+    revision: u32,
+    due: Instant,
 }
 
 /// A case to tell.
@@ -102,8 +127,10 @@ impl Accounts {
             since: Timestamp::now(),
             kills: VecDeque::new(),
             followed: VecDeque::new(),
+            past: VecDeque::new(),
             changed: HashMap::new(),
             told: VecDeque::new(),
+            settled: None,
         }
     }
 
@@ -133,7 +160,8 @@ impl Accounts {
         if let Some(witness) = KillWitness::of(case) {
             self.kills.retain(|known| known.case != witness.case);
             self.kills.push_back(witness);
-            self.kills.drain(..self.kills.len().saturating_sub(WITNESSES));
+            let forgotten = self.kills.drain(..self.kills.len().saturating_sub(WITNESSES));
+            self.settled = settled(self.settled, forgotten.filter_map(|kill| kill.at.wall));
         }
         let Some(identity) = case.incident.identity.as_ref().filter(|_| !past && !case.incident.kills.is_empty())
         else {
@@ -163,12 +191,45 @@ impl Accounts {
         }
     }
 
+    /// Takes a case from before watching began; [`Self::turn`] gives it back with names.
+    pub(super) fn hold(&mut self, case: &Case, bytes: usize) {
+        let (now, incident) = (Instant::now(), case.incident.clone());
+        let (id, revision) = (case.id.clone(), case.revision);
+        self.past.push_back(Past { id, incident, bytes, revision, due: now + PATIENCE });
+        let too_many = self.past.iter().map(|past| past.bytes).sum::<usize>() > FOLLOWED_BYTES;
+        // What is due goes at the next turn, which comes after each case.
+        if let Some(oldest) = self.past.front_mut().filter(|_| too_many) {
+            oldest.due = now;
+        }
+    }
+
     /// What there is to tell now.
     pub(super) fn turn(&mut self, now: Instant) -> Vec<Again> {
         self.hear(now);
         let mut again = self.accounts_that_came(now);
+        again.extend(self.past_that_waited(now));
         again.extend(self.untold(now));
         again
+    }
+
+    fn past_that_waited(&mut self, now: Instant) -> Vec<Again> {
+        let is_due = |past: &Past| past.due <= now;
+        if !self.past.iter().any(is_due) {
+            return Vec::new();
+        }
+        let (due, waiting) = std::mem::take(&mut self.past).into_iter().partition::<VecDeque<Past>, _>(is_due);
+        self.past = waiting;
+        let directory = locked(&self.directory);
+        let kills: Vec<KillWitness> = self.kills.iter().cloned().collect();
+        let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.since));
+        let told = |mut past: Past| {
+            accounts::name(&mut past.incident, &directory);
+            if let Some(account) = reconciler.account_of(&past.id, &past.incident) {
+                past.incident.add_kubernetes(account);
+            }
+            Again { incident: past.incident, revision: past.revision, past: true }
+        };
+        due.into_iter().map(told).collect()
     }
 
     fn hear(&mut self, now: Instant) {
@@ -176,11 +237,13 @@ impl Accounts {
         for news in feed.news() {
             match news {
                 News::Pod { uid } | News::PodEvents { uid } => {
-                    self.changed.entry(uid).or_insert(now + HOLD);
+                    self.changed.entry(uid).or_insert(Changed { at: now, asked: false });
                 }
                 News::Everything => {
-                    let directory = locked(&self.directory);
-                    self.changed.extend(directory.pods().map(|(uid, _)| (uid.to_owned(), now + HOLD)));
+                    // What waits already keeps its time: an API server that comes and goes must not put it off for ever.
+                    for (uid, _) in locked(&self.directory).pods() {
+                        self.changed.entry(uid.to_owned()).or_insert(Changed { at: now, asked: false });
+                    }
                 }
                 News::GapBegins(gap) => complain(&format!("not known for now: {}: {}", gap.wanted, gap.why)),
                 News::GapEnds { gap, lasted } => {
@@ -224,26 +287,59 @@ impl Accounts {
         again
     }
 
-    /// Ends that only Kubernetes tells.
-    fn untold(&mut self, now: Instant) -> Vec<Again> {
-        let due: Vec<String> = self.changed.extract_if(|_, due| *due <= now).map(|(uid, _)| uid).collect();
-        if due.is_empty() {
+    /// What of these pods Kubernetes alone tells, and was not told before.
+    fn untold_of(&self, uids: &[String]) -> Vec<Incident> {
+        if uids.is_empty() {
             return Vec::new();
         }
         let directory = locked(&self.directory);
         let kills: Vec<KillWitness> = self.kills.iter().cloned().collect();
         let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.since));
-        let found: Vec<Incident> =
-            due.iter().filter_map(|uid| Some(reconciler.untold_of(uid, directory.pod(uid)?))).flatten().collect();
-        drop(directory);
+        let all = uids.iter().filter_map(|uid| Some(reconciler.untold_of(uid, directory.pod(uid)?))).flatten();
+        let is_settled =
+            |incident: &Incident| incident.at.wall.zip(self.settled).is_some_and(|(at, until)| at <= until);
+        let mut found: Vec<Incident> =
+            all.filter(|incident| !is_settled(incident) && !self.was_told(incident)).collect();
+        found.sort_by_key(|incident| incident.at.wall);
+        found
+    }
+
+    fn was_told(&self, incident: &Incident) -> bool {
+        let id = Case::id_of(incident);
+        self.told.iter().any(|(told, _)| *told == id)
+    }
+
+    /// Why a container got a SIGKILL that was not the kernel's, a failed probe say, only events tell, and those are not watched.
+    fn ask_for_events(&mut self, now: Instant) {
+        let fresh = self.changed.iter_mut().filter(|(_, changed)| !changed.asked && changed.at + ASK <= now);
+        let fresh: Vec<String> = fresh
+            .map(|(uid, changed)| {
+                changed.asked = true;
+                uid.clone()
+            })
+            .collect();
+        for incident in self.untold_of(&fresh) {
+            let uid = incident.identity.as_ref().and_then(|identity| identity.pod_uid.as_ref());
+            if let Some((feed, uid)) = self.feed.as_ref().zip(uid) {
+                feed.want_events(uid);
+            }
+        }
+    }
+
+    /// Ends that only Kubernetes tells.
+    fn untold(&mut self, now: Instant) -> Vec<Again> {
+        self.ask_for_events(now);
+        let is_due = |_: &String, changed: &mut Changed| changed.asked && changed.at + HOLD <= now;
+        let due: Vec<String> = self.changed.extract_if(is_due).map(|(uid, _)| uid).collect();
         let mut again = Vec::new();
-        for mut incident in found {
-            let id = Case::id_of(&incident);
-            if self.told.contains(&id) {
+        for mut incident in self.untold_of(&due) {
+            // Of two ends with one id the first is told.
+            if self.was_told(&incident) {
                 continue;
             }
-            self.told.push_back(id);
-            self.told.drain(..self.told.len().saturating_sub(TOLD));
+            self.told.push_back((Case::id_of(&incident), incident.at.wall));
+            let forgotten = self.told.drain(..self.told.len().saturating_sub(TOLD));
+            self.settled = settled(self.settled, forgotten.filter_map(|(_, at)| at));
             let past = incident.at.wall.is_none_or(|at| at < self.since);
             if past {
                 incident.gaps.push(Gap::new(
@@ -255,6 +351,12 @@ impl Accounts {
         }
         again
     }
+}
+
+/// The latest of the times that were forgotten. One that is yet to come is of a clock that was set back since.
+fn settled(known: Option<Timestamp>, forgotten: impl Iterator<Item = Timestamp>) -> Option<Timestamp> {
+    let now = Timestamp::now();
+    forgotten.filter(|at| *at <= now).chain(known).max()
 }
 
 /// The end of the container is told once; a change of state beside it is not worth another telling.

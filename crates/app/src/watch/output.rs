@@ -249,13 +249,28 @@ impl Cases {
     fn tell_accounts(&mut self, now: Instant) {
         let again = self.accounts.as_mut().map(|accounts| accounts.turn(now)).unwrap_or_default();
         for Again { incident, revision, past } in again {
-            self.tell(incident, revision, past, What::Account);
+            if past && !incident.kills.is_empty() {
+                // It was counted when it came, however long ago that is.
+                let case = Arc::new(Case { revision, ..diagnosed(incident) });
+                self.keep(&case, bytes_of(&case.incident));
+            } else {
+                self.tell(incident, revision, past, What::Account);
+            }
         }
     }
 
     fn case(&mut self, mut incident: Incident, mut revision: u32, past: bool) {
         if let Some(accounts) = &mut self.accounts {
             revision = accounts.prepare(&mut incident, revision);
+        }
+        if past && self.accounts.is_some() {
+            let case = Case { revision, ..self.explain(incident) };
+            let bytes = bytes_of(&case.incident);
+            if let Some(accounts) = &mut self.accounts {
+                accounts.told(&case, bytes, past);
+                accounts.hold(&case, bytes);
+            }
+            return;
         }
         let case = self.tell(incident, revision, past, What::Case);
         if let Some(accounts) = &mut self.accounts {

@@ -13,6 +13,7 @@ mod inspect;
 mod kubernetes;
 mod next;
 mod node_of_a_cluster;
+mod other_deaths;
 mod output;
 mod run;
 mod streams;

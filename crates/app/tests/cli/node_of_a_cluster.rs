@@ -206,3 +206,41 @@ fn the_api_server_goes_and_comes_back() {
     cluster.resume(Who::Api);
     watcher.hear("known again");
 }
+
+/// An end that only the API server tells of is told once, and with the event that names its cause, which is asked for then.
+#[test]
+fn a_probe_that_kubernetes_alone_tells_of() {
+    let Some(containerd) = Containerd::or_skip("a_probe_that_kubernetes_alone_tells_of") else { return };
+    let files = Files::new();
+    let store = files.path().join("incidents.db");
+    let cluster = FakeCluster::start();
+    let pod = containerd.run_pod(shop(ContainerSpec::idle("api", None))).unwrap();
+    cluster.put(status(&pod, 10, None));
+    let kubeconfig = cluster.kubeconfig();
+    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--node", "node-1"];
+    let mut watcher = Watcher::start(&containerd, store.to_str().unwrap(), &arguments);
+    let deadline = Instant::now() + PATIENCE;
+    while cluster.open_watches() < 1 {
+        assert!(Instant::now() < deadline, "it does not watch: {:#?}", cluster.requests());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    // The API keeps whole seconds: an end in the second in which watching began would be one from before.
+    std::thread::sleep(Duration::from_secs(1));
+    let mut ended = status(&pod, 20, Some(pod.id("api")));
+    ended["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] = json!("Error");
+    let now = ended["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"].clone();
+    cluster.put(json!({
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "checkout.1", "namespace": "shop", "resourceVersion": "19"},
+        "involvedObject": {"kind": "Pod", "namespace": "shop", "name": "checkout-7f9-x2x", "uid": UID, "fieldPath": "spec.containers{api}"},
+        "reason": "Killing", "message": "Container api failed liveness probe, will be restarted", "type": "Normal", "count": 1,
+        "firstTimestamp": now, "lastTimestamp": now,
+    }));
+    cluster.put(ended.clone());
+    let case = watcher.case("the end", |case| case["id"].as_str().is_some_and(|id| id.starts_with("end-")));
+    let summary = case["diagnosis"]["summary"].as_str().unwrap();
+    assert!(summary.contains("liveness probe failed"), "{summary}");
+    ended["metadata"]["resourceVersion"] = json!("30");
+    cluster.put(ended);
+    assert!(watcher.cases.recv_timeout(Duration::from_secs(8)).is_err(), "told twice");
+}

@@ -397,3 +397,14 @@ pub struct KernelReport {
     #[serde(default)]
     pub extent: LogExtent,
 }
+
+impl KernelReport {
+    /// True where runc's own process was killed and the container had no other yet: it had not become the container's first process. Beside
+    /// others it is the start of a probe's or of `kubectl exec`'s command.
+    #[must_use]
+    pub fn killed_at_start(&self) -> bool {
+        let is_starter = |comm: &Comm| comm.as_bytes().starts_with(b"runc:[");
+        let victim = self.victims.first().and_then(|victim| victim.comm.as_ref());
+        victim.is_some_and(is_starter) && self.tasks.iter().all(|task| is_starter(&task.comm))
+    }
+}

@@ -63,6 +63,9 @@ pub struct PodAccount {
     pub grace_seconds: Option<i64>,
     /// How many containers it has, the pause container not counted.
     pub containers: usize,
+    /// Its status has no containers any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub statuses_lost: bool,
     /// Conditions that are not as they are in a healthy pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -227,6 +230,9 @@ pub struct KillSeen {
     pub pid: Option<u32>,
     /// In the same instance of the container.
     pub same_instance: bool,
+    /// It is what ended that instance.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended_instance: bool,
     /// In another container of the pod, while this case's instance was running; `None` where the times do not tell.
     pub beside_instance: Option<bool>,
     /// Seconds from it to the end of this case's instance, at least; negative where the kill may have come after.

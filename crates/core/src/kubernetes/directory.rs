@@ -3,6 +3,7 @@
 //! Kubernetes forgets: a status keeps one earlier ending per container, an evicted pod loses all of them, and a deleted pod is gone
 //! before anybody asks. So what any witness has once said is kept here, within bounds.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
 use indexmap::IndexMap;
@@ -101,6 +102,7 @@ impl Directory {
             .flat_map(|status| [(status, &status.last_state), (status, &status.state)])
             .filter_map(|(status, state)| Some(Ending::of(&pod, status, state.terminated.as_ref()?, source)))
             .collect();
+        let uids = [Some(uid.clone()), pod.metadata.uid.clone()];
         let record = self.pods.entry(uid).or_insert_with(|| PodRecord {
             pod: pod.clone(),
             source,
@@ -122,7 +124,7 @@ impl Directory {
             record.seen = at;
             record.gone = false;
         }
-        self.adopt_events();
+        self.adopt_events(&uids);
         self.forget_oldest();
     }
 
@@ -219,7 +221,7 @@ impl Directory {
         self.pods.get(uid)
     }
 
-    /// Pods of this name, the living first.
+    /// Pods of this name, the living first, and of those the youngest: a StatefulSet gives a name again.
     #[must_use]
     pub fn pods_named(&self, namespace: Option<&str>, name: &str) -> Vec<(&str, &PodRecord)> {
         let is_it = |record: &PodRecord| {
@@ -227,7 +229,10 @@ impl Directory {
             meta.name == name && namespace.is_none_or(|namespace| meta.namespace.as_deref() == Some(namespace))
         };
         let mut found: Vec<_> = self.pods().filter(|(_, record)| is_it(record)).collect();
-        found.sort_by_key(|(_, record)| record.gone);
+        let has_ended = |record: &PodRecord| matches!(record.pod.status.phase.as_deref(), Some("Failed" | "Succeeded"));
+        found.sort_by_key(|(_, record)| {
+            (record.gone, has_ended(record), Reverse(record.pod.metadata.creation_timestamp))
+        });
         found
     }
 
@@ -301,8 +306,10 @@ impl Directory {
     }
 
     /// Events often come before the pod that they are about.
-    fn adopt_events(&mut self) {
-        for event in std::mem::take(&mut self.stray_events) {
+    fn adopt_events(&mut self, uids: &[Option<String>]) {
+        let is_its =
+            |event: &mut Event| event.involved_object.uid.is_some() && uids.contains(&event.involved_object.uid);
+        for event in self.stray_events.extract_if(.., is_its).collect::<Vec<_>>() {
             self.see_event(event);
         }
     }

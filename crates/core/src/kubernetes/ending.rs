@@ -79,7 +79,24 @@ impl Ending {
     /// True where Kubernetes calls it an OOM kill.
     #[must_use]
     pub fn says_oom(&self) -> bool {
-        self.reason.as_deref() == Some("OOMKilled")
+        self.reason.as_deref() == Some("OOMKilled") || self.start_was_killed()
+    }
+
+    /// True where the container did not come to run its program: exit code 128, and the runtime's error as the message.
+    ///
+    /// Source: containerd `internal/cri/server/container_start.go`, `setContainerUnstarted`; CRI-O and dockershim say
+    /// `ContainerCannotRun`.
+    #[must_use]
+    pub fn failed_to_start(&self) -> bool {
+        matches!(self.reason.as_deref(), Some("StartError" | "ContainerCannotRun"))
+    }
+
+    /// True where runc says that its own process was killed for memory before it became the container's (runc `libcontainer/
+    /// container_linux.go`: "container init was OOM-killed (memory limit too low?)").
+    #[must_use]
+    pub fn start_was_killed(&self) -> bool {
+        let says = |message: &str| message.contains("OOM-killed") || message.contains("OOM killed");
+        self.failed_to_start() && self.message.as_deref().is_some_and(says)
     }
 
     /// True where the exit code is that of a SIGKILL, which a process may also return of its own accord.

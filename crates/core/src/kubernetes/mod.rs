@@ -36,7 +36,7 @@ pub use meta::{Meta, Owner};
 pub use node::{Node, NodeAddress, NodeCondition, NodeStatus, Taint};
 pub use pod::{
     Condition, Container, ContainerKind, ContainerState, ContainerStatus, EmptyDir, EnvVar, Pod, PodSpec, PodStatus,
-    Qos, Resources, Running, Terminated, Volume, Waiting, split_container_id,
+    Qos, Resources, Running, Terminated, Volume, Waiting, mirrored_uid, split_container_id,
 };
 pub use quantity::{NotAQuantity, Quantity};
 pub use reconcile::{KUBERNETES, LogRead, Reconciler};

@@ -397,13 +397,24 @@ impl Pod {
         }
     }
 
-    /// The uid that its cgroup carries: of a static pod the hash of its manifest, not the uid of its mirror in the API.
+    /// The uid that its cgroup carries: of a static pod the hash of its manifest, not the uid of its mirror in the API. The kubelet's own
+    /// list has the hash as the uid already. On a pod that is no mirror the annotation is anybody's word, and would lend it the name of
+    /// another pod's cgroup.
     ///
     /// Source: pkg/kubelet/types/constants.go and pod_update.go, `kubernetes.io/config.hash`.
     #[must_use]
     pub fn cgroup_uid(&self) -> Option<&str> {
-        self.metadata.annotations.get("kubernetes.io/config.hash").or(self.metadata.uid.as_ref()).map(String::as_str)
+        let annotation = |name: &str| self.metadata.annotations.get(name).map(String::as_str);
+        mirrored_uid(annotation).or(self.metadata.uid.as_deref())
     }
+}
+
+/// The uid of the static pod whose mirror has these annotations; `None` where they are not a mirror's.
+#[must_use]
+pub fn mirrored_uid<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
+    annotation("kubernetes.io/config.mirror")?;
+    let is_hash = |hash: &&str| !hash.is_empty() && hash.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    annotation("kubernetes.io/config.hash").filter(is_hash)
 }
 
 /// `containerd://0123…` without the runtime's name, and that name as a cgroup path has it.
@@ -465,10 +476,16 @@ mod tests {
         assert_eq!(kinds, [("i", Init), ("s", Sidecar), ("a", App), ("e", Ephemeral)]);
     }
 
-    /// A static pod's cgroup is named by the hash of its manifest.
+    /// A static pod's cgroup is named by the hash of its manifest, which only its mirror may state.
     #[test]
     fn static_pods() {
-        let pod = pod(r#"{"metadata":{"uid":"u","annotations":{"kubernetes.io/config.hash":"h"}}}"#);
-        assert_eq!(pod.cgroup_uid(), Some("h"));
+        let uid = |annotations: &str| {
+            let pod = pod(&format!(r#"{{"metadata":{{"uid":"u","annotations":{{{annotations}}}}}}}"#));
+            pod.cgroup_uid().map(str::to_owned)
+        };
+        let mirror = r#""kubernetes.io/config.mirror":"5eed""#;
+        assert_eq!(uid(&format!(r#"{mirror},"kubernetes.io/config.hash":"5eed""#)).as_deref(), Some("5eed"));
+        assert_eq!(uid(r#""kubernetes.io/config.hash":"5eed""#).as_deref(), Some("u"));
+        assert_eq!(uid(&format!(r#"{mirror},"kubernetes.io/config.hash":"--root=/""#)).as_deref(), Some("u"));
     }
 }

@@ -1,6 +1,8 @@
 //! Puts the two accounts side by side: to each kill of the kernel what Kubernetes says of its container, and to each end of a container
 //! that Kubernetes tells of, the kills of the kernel in that pod, which may be none.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::account::{
@@ -8,6 +10,7 @@ use super::account::{
     State, ToldEvent,
 };
 use super::clock_tie::{Bound, ClockTie, Span};
+use super::eviction::EvictionCause;
 use super::witness::{KillWitness, LogClock, end_of_second, is_side_by_side};
 use super::{
     Condition, ContainerStatus, Directory, Ending, Event, NodeCondition, Pod, PodRecord, Qos, RuntimeContainer, Source,
@@ -46,13 +49,20 @@ pub struct Reconciler<'a> {
     log: LogRead,
     boot: Option<ClockTie>,
     local: Option<ClockTie>,
+    /// Nodes of the pods that the kills are of: whose log it is. Empty where no pod of a kill is known.
+    nodes: BTreeSet<&'a str>,
 }
 
 impl<'a> Reconciler<'a> {
     /// `kills`: every kill known, in any order.
     #[must_use]
     pub fn new(directory: &'a Directory, kills: &'a [KillWitness], log: LogRead) -> Self {
-        let mut reconciler = Self { directory, kills, log, boot: None, local: None };
+        let of_kill = |kill: &KillWitness| {
+            let uid = kill.pod_uid.as_deref().or(kill.limit_pod_uid.as_deref())?;
+            directory.pod(uid)?.pod.spec.node_name.as_deref()
+        };
+        let nodes = kills.iter().filter_map(of_kill).collect();
+        let mut reconciler = Self { directory, kills, log, boot: None, local: None, nodes };
         reconciler.boot = reconciler.tie(LogClock::Boot);
         reconciler.local = reconciler.tie(LogClock::Local);
         reconciler
@@ -83,8 +93,11 @@ impl<'a> Reconciler<'a> {
         let by_status = pod.zip(name).map(|(pod, name)| container_account(pod, name, account.source));
         account.container = by_status.or(account.container);
         account.ending = id.and_then(|id| self.ending_of(record, id));
-        account.ended_by =
-            witness.zip(account.ending.as_ref()).map(|(kill, ending)| self.ended_by(kill, ending, record));
+        account.ended_by = witness.and_then(|kill| match &account.ending {
+            Some(ending) => Some(self.ended_by(kill, ending, record)),
+            // Whatever a status shows that is older.
+            None => (self.hit_first_process(kill, record) == Some(true)).then_some(EndedBy::Kill),
+        });
         account.kernel = self.kernel_side(identity, account.ending.as_ref(), Some(id_of_case), incident.at.wall);
         account.node = account.node.or_else(|| self.of_node(witness?)?.node);
         if let (Some(node), Some(kill)) = (&mut account.node, witness) {
@@ -160,7 +173,7 @@ impl<'a> Reconciler<'a> {
             ..Identity::default()
         };
         self.directory.complete(&mut identity);
-        if identity.container_id.is_none() {
+        if ending.is_none() {
             (identity.container, identity.container_kind, identity.image) = (None, None, None);
         }
         let mut account = self.of_pod(record);
@@ -231,7 +244,7 @@ impl<'a> Reconciler<'a> {
             ended_by: None,
             eviction: eviction(record),
             events: record.events.iter().map(told).collect(),
-            node: node_account(self.directory),
+            node: node_account(self.directory, record.pod.spec.node_name.as_deref()),
             kernel: KernelSide::default(),
         }
     }
@@ -264,8 +277,9 @@ impl<'a> Reconciler<'a> {
     }
 
     fn ended_by(&self, kill: &KillWitness, ending: &Ending, record: Option<&PodRecord>) -> EndedBy {
-        // A first process that the kernel kills leaves 137; any other code is its own word.
-        if !ending.is_sigkill() {
+        // A first process that the kernel kills leaves 137, or nothing where the runtime's own had not become it yet; any other code is
+        // its own word.
+        if !ending.is_sigkill() && !ending.failed_to_start() {
             return EndedBy::Otherwise;
         }
         let before = self.seconds_before(kill, ending);
@@ -273,16 +287,26 @@ impl<'a> Reconciler<'a> {
             return EndedBy::Otherwise;
         }
         let at_once = before.is_some_and(|(_, most)| most <= AT_ONCE_S + 2);
-        let alone = record
-            .is_some_and(|record| record.pod.containers().filter(|(kind, _)| is_side_by_side(*kind)).count() == 1);
-        let init = kill.container_id.as_deref().and_then(|id| self.directory.runtime_container(id)?.init_pid);
-        match (kill.hit_first_process(init, alone), at_once) {
+        match (self.hit_first_process(kill, record), at_once) {
             (Some(true), _) => EndedBy::Kill,
+            // Another kill, right after this one, may have hit it.
+            (Some(false), true)
+                if self.kills_in(ending).any(|kill| self.hit_first_process(kill, record) == Some(true)) =>
+            {
+                EndedBy::Otherwise
+            }
             (Some(false), true) => EndedBy::ChildsStatus,
             (Some(false), false) => EndedBy::Otherwise,
             (None, true) => EndedBy::Kill,
             (None, false) => EndedBy::Unknown,
         }
+    }
+
+    fn hit_first_process(&self, kill: &KillWitness, record: Option<&PodRecord>) -> Option<bool> {
+        let alone = record
+            .is_some_and(|record| record.pod.containers().filter(|(kind, _)| is_side_by_side(*kind)).count() == 1);
+        let init = kill.container_id.as_deref().and_then(|id| self.directory.runtime_container(id)?.init_pid);
+        kill.hit_first_process(init, alone)
     }
 
     /// Seconds from a kill to an end, at least and at most.
@@ -339,6 +363,7 @@ impl<'a> Reconciler<'a> {
         at: Option<Timestamp>,
     ) -> KernelSide {
         let pod = identity.pod_uid.as_ref();
+        let record = pod.and_then(|uid| self.directory.pod(uid));
         let of_pod = |kill: &&KillWitness| {
             Some(kill.case.as_str()) != own
                 && pod.is_some()
@@ -346,17 +371,24 @@ impl<'a> Reconciler<'a> {
         };
         let seen = |kill: &KillWitness| -> KillSeen {
             let same = identity.container_id.is_some() && kill.container_id == identity.container_id;
-            let seconds = ending.and_then(|ending| self.seconds_before(kill, ending)).map(|(least, _)| least);
-            kill.seen(same, ending.and_then(|ending| self.is_beside(kill, ending)), seconds)
+            let ended = |ending: &Ending| self.ended_by(kill, ending, record) == EndedBy::Kill;
+            KillSeen {
+                same_instance: same,
+                ended_instance: same && ending.is_some_and(ended),
+                beside_instance: ending.and_then(|ending| self.is_beside(kill, ending)),
+                seconds_before_end: ending.and_then(|ending| self.seconds_before(kill, ending)).map(|(least, _)| least),
+                ..kill.seen()
+            }
         };
         let mut kills: Vec<KillSeen> = self.kills.iter().filter(of_pod).map(seen).collect();
         kills.drain(..kills.len().saturating_sub(KILLS));
-        KernelSide { log: self.coverage(at), kills }
+        KernelSide { log: self.coverage(identity.node.as_deref(), at), kills }
     }
 
-    fn coverage(&self, at: Option<Timestamp>) -> Coverage {
+    fn coverage(&self, node: Option<&str>, at: Option<Timestamp>) -> Coverage {
         match (self.log, at) {
             (LogRead::Nothing, _) => Coverage::None,
+            (LogRead::Logs, _) if self.is_of_another_node(node) => Coverage::None,
             (LogRead::Since(since), Some(at)) if at >= since => Coverage::Whole,
             (LogRead::Since(_), _) => Coverage::Uncertain,
             (LogRead::Logs, at) => {
@@ -366,6 +398,11 @@ impl<'a> Reconciler<'a> {
                 if within { Coverage::Whole } else { Coverage::Uncertain }
             }
         }
+    }
+
+    /// Objects are often of a whole cluster, and a log is of one machine: that it has no kill says nothing about another one's pods.
+    fn is_of_another_node(&self, node: Option<&str>) -> bool {
+        !self.nodes.is_empty() && node.is_some_and(|node| !self.nodes.contains(node))
     }
 
     /// Where only the node speaks of a kill.
@@ -413,8 +450,9 @@ fn names_victim(event: &Event, kill: &KillWitness) -> bool {
     if event.reason != "SystemOOM" {
         return false;
     }
-    let pid = event.message.rsplit_once("pid: ").and_then(|(_, pid)| pid.trim().parse().ok());
-    pid.is_some_and(|pid: u32| kill.pids.contains(&pid))
+    let Some((before, pid)) = event.message.rsplit_once("pid: ") else { return false };
+    let name = before.split_once("victim process: ").map(|(_, name)| name.trim().trim_end_matches(','));
+    pid.trim().parse().is_ok_and(|pid| kill.killed(pid, name.filter(|name| !name.is_empty())))
 }
 
 /// Ends that somebody may take for an OOM kill.
@@ -431,8 +469,9 @@ fn eviction(record: &PodRecord) -> Option<Eviction> {
         (true, event) => {
             status.message.clone().or_else(|| event.map(|event| event.message.clone())).unwrap_or_default()
         }
-        (false, Some(event)) => event.message.clone(),
-        (false, None) => return None,
+        // Others call it so too when they drain a node or move a pod (Karpenter: "Evicted pod: Underutilized").
+        (false, Some(event)) if EvictionCause::parse(&event.message).is_some() => event.message.clone(),
+        (false, _) => return None,
     };
     let disrupted = status.conditions.iter().find(|condition| condition.kind == "DisruptionTarget");
     let at = event.and_then(Event::first).or_else(|| disrupted?.last_transition_time);
@@ -473,6 +512,7 @@ fn pod_account(record: &PodRecord) -> PodAccount {
         deletion: meta.deletion_timestamp,
         grace_seconds: meta.deletion_grace_period_seconds.or(pod.spec.termination_grace_period_seconds),
         containers: pod.containers().count(),
+        statuses_lost: pod.statuses().next().is_none(),
         conditions: pod.status.conditions.iter().filter(is_odd).cloned().collect(),
         memory_volumes: memory_volumes(pod),
         gone: record.gone,
@@ -559,8 +599,9 @@ fn go_duration(text: &str) -> Option<u64> {
     u64::try_from(length.as_secs()).ok()
 }
 
-fn node_account(directory: &Directory) -> Option<NodeAccount> {
-    let node = directory.node.as_ref()?;
+/// The node, unless it is another one than the pod's: objects of a whole cluster have several.
+fn node_account(directory: &Directory, of_pod: Option<&str>) -> Option<NodeAccount> {
+    let node = directory.node.as_ref().filter(|node| of_pod.is_none_or(|name| name == node.metadata.name))?;
     let is_odd = |condition: &&NodeCondition| match condition.kind.as_str() {
         "MemoryPressure" => true,
         "Ready" => condition.status != "True",
@@ -580,7 +621,7 @@ fn of_runtime(container: &RuntimeContainer, directory: &Directory) -> Option<Acc
     let same_pod = |other: &RuntimeContainer| {
         other.container.is_some() && container.pod_uid.is_some() && other.pod_uid == container.pod_uid
     };
-    let names: std::collections::BTreeSet<&str> = directory
+    let names: BTreeSet<&str> = directory
         .containers()
         .filter(|(other, _)| same_pod(other))
         .filter_map(|(other, _)| other.container.as_deref())
@@ -601,7 +642,7 @@ fn of_runtime(container: &RuntimeContainer, directory: &Directory) -> Option<Acc
         ended_by: None,
         eviction: None,
         events: Vec::new(),
-        node: node_account(directory),
+        node: node_account(directory, None),
         kernel: KernelSide::default(),
     })
 }

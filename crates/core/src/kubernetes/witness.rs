@@ -8,7 +8,7 @@ use super::account::KillSeen;
 use super::clock_tie::Span;
 use crate::case::Case;
 use crate::diagnosis::Killer;
-use crate::evidence::{KernelReport, Task};
+use crate::evidence::{Comm, KernelReport, Task};
 use crate::incident::identity::identify;
 use crate::time::When;
 
@@ -29,12 +29,14 @@ pub struct KillWitness {
     pub limit_pod_uid: Option<String>,
     /// Who died.
     pub pids: Vec<u32>,
+    /// What each of them was called, where the log says it.
+    names: Vec<Option<Comm>>,
     /// The whole cgroup was killed.
     pub group_kill: bool,
     /// The lowest pid of the task table that is no pause container's: the first process where only one container is in the table.
     oldest: Option<u32>,
-    /// The limit is one of the container's own, so that only its processes are in the table.
-    table_of_container: bool,
+    /// Whose processes the table lists.
+    table: TableOf,
 }
 
 impl KillWitness {
@@ -55,9 +57,10 @@ impl KillWitness {
             container_id: owner.and_then(|owner| owner.container_id.clone()).or_else(|| identity?.container_id.clone()),
             limit_pod_uid: limit.and_then(|limit| limit.pod_uid),
             pids: report.victims.iter().map(|victim| victim.pid).collect(),
+            names: report.victims.iter().map(|victim| victim.comm.clone()).collect(),
             group_kill: report.group_kill == Some(true),
             oldest: oldest(report),
-            table_of_container: case.diagnosis.killer == Killer::ContainerLimit,
+            table: TableOf::limit_of(case.diagnosis.killer),
         })
     }
 
@@ -68,25 +71,35 @@ impl KillWitness {
         if self.group_kill {
             return Some(true);
         }
-        let first = init.or(self.oldest.filter(|_| alone || self.table_of_container))?;
+        let is_only_container = match self.table {
+            TableOf::Container => true,
+            TableOf::Pod => alone,
+            TableOf::Others => false,
+        };
+        let first = init.or(self.oldest.filter(|_| is_only_container))?;
         (!self.pids.is_empty()).then(|| self.pids.contains(&first))
     }
 
-    /// As another case cites it.
-    pub(super) fn seen(
-        &self,
-        same_instance: bool,
-        beside_instance: Option<bool>,
-        seconds_before_end: Option<i64>,
-    ) -> KillSeen {
+    /// Whether a process of this pid and, where both are known, this name is among the dead. A pid alone is soon another's: after a
+    /// reboot, and on another node.
+    pub(super) fn killed(&self, pid: u32, name: Option<&str>) -> bool {
+        self.pids.iter().zip(&self.names).any(|(known, comm)| {
+            let is_called_so = |comm: &Comm| name.is_none_or(|name| name.as_bytes() == comm.as_bytes());
+            *known == pid && comm.as_ref().is_none_or(is_called_so)
+        })
+    }
+
+    /// As another case cites it, which knows what it has to do with its own instance.
+    pub(super) fn seen(&self) -> KillSeen {
         KillSeen {
             case: self.case.clone(),
             at: self.at,
             killer: self.killer,
             pid: self.pids.first().copied(),
-            same_instance,
-            beside_instance,
-            seconds_before_end,
+            same_instance: false,
+            ended_instance: false,
+            beside_instance: None,
+            seconds_before_end: None,
         }
     }
 
@@ -102,6 +115,25 @@ impl KillWitness {
             let as_if_utc = self.at.wall_local?.to_zoned(TimeZone::UTC).ok()?;
             Some((LogClock::Local, as_if_utc.timestamp().as_microsecond()))
         })
+    }
+}
+
+/// Whose processes a task table lists: those below the limit that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TableOf {
+    Container,
+    Pod,
+    /// Of other pods and of the machine too.
+    Others,
+}
+
+impl TableOf {
+    const fn limit_of(killer: Killer) -> Self {
+        match killer {
+            Killer::ContainerLimit => Self::Container,
+            Killer::PodLimit => Self::Pod,
+            _ => Self::Others,
+        }
     }
 }
 

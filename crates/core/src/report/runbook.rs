@@ -6,7 +6,7 @@ use super::table::{self, Row, Shrink, left, right};
 use super::text::TextOptions;
 use super::{inspection, next, one_line, words};
 use crate::case::Case;
-use crate::kubernetes::{NodeAccount, State, ToldEvent};
+use crate::kubernetes::{NodeAccount, Source, State, ToldEvent};
 use crate::runbook::{ContainerNow, NodeMemoryNow, PodPage};
 use crate::units::Bytes;
 
@@ -60,7 +60,8 @@ fn title(page: &mut Page, pod: &PodPage) {
     page.facts("status", Role::Plain, &facts);
     page.facts("uid", Role::Dim, &identity.pod_uid.iter().cloned().collect::<Vec<_>>());
     let told = pod.source.map(|source| format!("from {source}"));
-    let at = pod.at.map(|at| format!("{}Z", words::utc(at)));
+    // When somebody saved them, nobody knows.
+    let at = pod.at.filter(|_| pod.source != Some(Source::File)).map(|at| format!("{}Z", words::utc(at)));
     page.facts("seen", Role::Dim, &at.into_iter().chain(told).collect::<Vec<_>>());
 }
 

@@ -46,7 +46,7 @@ fn command(args: &Args, agent: &Pod, uid: &str) -> Command {
         command.args(["--context", context]);
     }
     command.args(["--namespace", agent.metadata.namespace.as_deref().unwrap_or("default")]);
-    command.args(["exec", &agent.metadata.name, "--", "/usr/bin/oomscope", "pod", uid, "-o", "json"]);
+    command.args(["exec", &agent.metadata.name, "--", "/usr/bin/oomscope", "pod", "-o", "json", "--", uid]);
     command
 }
 

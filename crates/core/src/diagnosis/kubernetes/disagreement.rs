@@ -10,6 +10,9 @@ use crate::kubernetes::{Account, ContainerAccount, EndedBy, Ending, Eviction, No
 /// An event this long after its kill is told again, not late.
 const REPLAY_S: i64 = 60;
 
+/// The kubelet posts a status within a second of what it tells, and its times are whole seconds.
+const LATE_S: i64 = 3;
+
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::diagnosis) struct Disagreement {
@@ -50,7 +53,7 @@ fn of_kill(incident: &Incident, account: &Account, killer: Killer) -> Vec<Disagr
         None => found.extend(of_unended(account, id, incident.at.wall)),
     }
     if let (Some(container), Some(id)) = (&account.container, id) {
-        found.extend(overwritten(container, id));
+        found.extend(other_instance(container, id, incident.at.wall));
     }
     found.extend(system_oom(incident, account, killer));
     found
@@ -61,6 +64,15 @@ fn of_ended(account: &Account, ending: &Ending, killer: Killer) -> Option<Disagr
     let who = words::container(account);
     let said = format!("Kubernetes says {}{} for {who}", words::how(ending), words::at(ending.finished));
     match (account.ended_by?, ending.says_oom()) {
+        (EndedBy::Kill, _) if ending.failed_to_start() => Some(of(
+            "kill_at_start",
+            "Kubernetes tells a failure to start, not an OOM kill",
+            format!(
+                "{said}; the kernel killed the runtime's own process, which had not become the container's first one yet. So the limit is \
+                 too low for the container to start at all, or a shared limit was full at that moment."
+            ),
+            STATUS,
+        )),
         (EndedBy::Kill, false) => Some(of(
             "kill_shown_as_error",
             "Kubernetes does not call it OOMKilled",
@@ -85,9 +97,21 @@ fn of_ended(account: &Account, ending: &Ending, killer: Killer) -> Option<Disagr
             ),
             STATUS,
         )),
+        (EndedBy::Otherwise, _) if let Some(last) = account.kernel.kills.iter().find(|kill| kill.ended_instance) => {
+            Some(of(
+                "invisible_kill",
+                "Kubernetes shows nothing of this kill",
+                format!(
+                    "{said}: that is another kill's doing (case {}). This one hit a process that was not the container's first, which lived on until \
+                 then.",
+                    last.case
+                ),
+                STATUS,
+            ))
+        }
         (EndedBy::Otherwise, true) if !ending.is_sigkill() => Some(of(
             "false_oomkilled",
-            "OOMKilled, but the container ended by itself",
+            no_sigkill(ending),
             format!(
                 "{said}. This kill hit another process of the container and did not end it; the runtime's flag stays set from then on, \
                  whatever the end."
@@ -123,6 +147,9 @@ fn of_unended(account: &Account, id: Option<&str>, kill: Option<jiff::Timestamp>
     if !lives_on || asked_before {
         return None;
     }
+    if account.ended_by == Some(EndedBy::Kill) {
+        return Some(older(container));
+    }
     let events = if account.events.iter().any(|event| event.message.contains("OOM")) {
         ""
     } else {
@@ -141,13 +168,33 @@ fn of_unended(account: &Account, id: Option<&str>, kill: Option<jiff::Timestamp>
     ))
 }
 
-fn overwritten(container: &ContainerAccount, id: &str) -> Option<Disagreement> {
+fn older(container: &ContainerAccount) -> Disagreement {
+    of(
+        "status_older",
+        "The status is older than the kill",
+        format!(
+            "{} {} is shown {}, as it was before: the status was read or saved before the kubelet told of this end.",
+            container.kind.unwrap_or(crate::kubernetes::ContainerKind::App),
+            crate::text::name_in_text(container.name.as_bytes()),
+            words::status(container)
+        ),
+        STATUS,
+    )
+}
+
+/// The status shows other instances of the container than the one of the kill: later ones, or earlier ones.
+fn other_instance(container: &ContainerAccount, id: &str, kill: Option<jiff::Timestamp>) -> Option<Disagreement> {
     let last = container.last.as_ref().and_then(|last| last.container_id.as_deref());
     let is_shown = container.current_id.as_deref() == Some(id)
         || last == Some(id)
         || last.is_none() && container.restart_count == Some(0);
     if is_shown || container.current_id.is_none() {
         return None;
+    }
+    let ended = container.last.as_ref().and_then(|last| last.finished);
+    let latest = container.running_since.or(ended);
+    if kill.zip(latest).is_some_and(|(kill, latest)| kill.as_second() > latest.as_second() + LATE_S) {
+        return Some(older(container));
     }
     Some(of(
         "status_overwritten",
@@ -238,7 +285,7 @@ fn of_ending(account: &Account, judged: &Judged<'_>) -> Vec<Disagreement> {
         Cause::AfterChild { by_itself, kill } => of(
             "false_oomkilled",
             if by_itself {
-                "OOMKilled, but the container ended by itself"
+                account.ending.as_ref().map_or("OOMKilled, but the container ended by itself", no_sigkill)
             } else {
                 "OOMKilled, but another SIGKILL ended the container"
             },
@@ -246,7 +293,11 @@ fn of_ending(account: &Account, judged: &Judged<'_>) -> Vec<Disagreement> {
                 "{said}. The kernel killed another process of this instance before (case {}), and the runtime's flag stays set from then \
                  on; this end was {}.",
                 kill.case,
-                if by_itself { "the first process's own" } else { "a SIGKILL from elsewhere" }
+                match &account.ending {
+                    _ if !by_itself => "a SIGKILL from elsewhere",
+                    Some(ending) if is_of_signal(ending) => "another signal's",
+                    _ => "the first process's own",
+                }
             ),
             STATUS,
         ),
@@ -269,6 +320,12 @@ fn of_ending(account: &Account, judged: &Judged<'_>) -> Vec<Disagreement> {
             ),
             STATUS,
         ),
+        Cause::OomUnseen if account.ending.as_ref().is_some_and(Ending::failed_to_start) => of(
+            "kill_at_start",
+            "Kubernetes tells a failure to start, not an OOM kill",
+            format!("{said}; only the runtime's message to it speaks of the kill."),
+            STATUS,
+        ),
         Cause::OomUnseen if account.kernel.log == crate::kubernetes::Coverage::Whole => of(
             "oomkilled_without_kill",
             "OOMKilled, but the kernel's log has no such kill",
@@ -285,7 +342,11 @@ fn of_ending(account: &Account, judged: &Judged<'_>) -> Vec<Disagreement> {
         ),
         Cause::Stranger | Cause::Probe { .. } | Cause::GraceOver { .. } | Cause::Pod { .. } => of(
             "sigkill_not_oom",
-            "Exit code 137, and no OOM kill",
+            if account.kernel.log == crate::kubernetes::Coverage::None && judged.cause == Cause::Stranger {
+                "Exit code 137 is not called an OOM kill"
+            } else {
+                "Exit code 137, and no OOM kill"
+            },
             format!("{said}. 137 is 128 + 9, any SIGKILL; dashboards and people read it as an OOM kill."),
             EVENTS,
         ),
@@ -296,7 +357,8 @@ fn of_ending(account: &Account, judged: &Judged<'_>) -> Vec<Disagreement> {
 
 fn of_eviction(account: &Account, eviction: &Eviction) -> Vec<Disagreement> {
     let mut found = Vec::new();
-    if account.pod.as_ref().is_some_and(|pod| pod.reason.as_deref() == Some("Evicted")) {
+    // Newer kubelets keep them.
+    if account.pod.as_ref().is_some_and(|pod| pod.reason.as_deref() == Some("Evicted") && pod.statuses_lost) {
         found.push(of(
             "status_lost",
             "The status has lost the containers",
@@ -334,6 +396,19 @@ fn of_eviction(account: &Account, eviction: &Eviction) -> Vec<Disagreement> {
     found
 }
 
+/// An exit code that tells a signal, but another than SIGKILL: 143 is what a pod leaves that is drained or deleted.
+fn is_of_signal(ending: &Ending) -> bool {
+    ending.exit_code.is_some_and(|code| (129..=192).contains(&code))
+}
+
+fn no_sigkill(ending: &Ending) -> &'static str {
+    if is_of_signal(ending) {
+        "OOMKilled, but another signal than SIGKILL ended the container"
+    } else {
+        "OOMKilled, but the container ended by itself"
+    }
+}
+
 const fn is_above(killer: Killer) -> bool {
     !matches!(killer, Killer::ContainerLimit | Killer::Unknown)
 }
@@ -341,7 +416,7 @@ const fn is_above(killer: Killer) -> bool {
 const fn level(killer: Killer) -> &'static str {
     match killer {
         Killer::ContainerLimit => "the limit of the container's own cgroup",
-        Killer::PodLimit => "the limit of the pod's cgroup, the sum of its containers' limits",
+        Killer::PodLimit => "the limit of the pod's cgroup (its own, else the sum of its containers' limits)",
         Killer::AncestorLimit => "a limit above the pods: all pods of the node, or a QoS class",
         Killer::CgroupLimit => "the limit of a cgroup outside of Kubernetes",
         Killer::Node => "the machine: it ran out of memory",

@@ -14,6 +14,9 @@ use crate::kubernetes::eviction::{EvictedUsage, EvictionCause};
 use crate::kubernetes::{Account, Coverage, Ending, Eviction, KillSeen, PodAccount, ToldEvent};
 use crate::text::name_in_text;
 
+/// The clocks of the API server and of the node may differ by this much.
+const SKEW_S: i64 = 5;
+
 /// What ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::diagnosis) enum Cause<'a> {
@@ -63,10 +66,14 @@ fn cause(account: &Account) -> Option<Cause<'_>> {
     if ending.reason.as_deref() == Some("ContainerStatusUnknown") {
         return Some(Cause::StatusLost);
     }
-    let by_itself = !ending.is_sigkill();
+    let by_itself = !ending.is_sigkill() && !ending.start_was_killed();
     let kills = &account.kernel.kills;
     let in_instance = kills.iter().rev().find(|kill| kill.same_instance);
-    let is_beside = |kill: &&KillSeen| kill.beside_instance.unwrap_or(true) && kill.killer != Killer::ContainerLimit;
+    // A container's own limit is no other container's, and where the machine runs out no cgroup is notified.
+    let notifies_others = |kill: &KillSeen| {
+        !matches!(kill.killer, Killer::ContainerLimit | Killer::Node | Killer::Cpuset | Killer::MemoryPolicy)
+    };
+    let is_beside = |kill: &&KillSeen| kill.beside_instance.unwrap_or(true) && notifies_others(kill);
     let beside = kills.iter().rev().filter(|kill| !kill.same_instance).find(is_beside);
     let flag_is_known = in_instance.or(beside).is_some() || account.kernel.log == Coverage::Whole || !ending.says_oom();
     if !by_itself
@@ -92,32 +99,45 @@ fn cause(account: &Account) -> Option<Cause<'_>> {
 fn sent_by_the_kubelet<'a>(account: &'a Account, ending: &Ending) -> Option<Cause<'a>> {
     let pod = account.pod.as_ref()?;
     let grace = pod.grace_seconds.unwrap_or(30).clamp(0, 24 * 3600);
+    // An event that is counted up keeps the first and the last time, and stands for ends between them too.
     let near = |event: &&ToldEvent| {
-        let Some((told, ended)) = event.last.zip(ending.finished) else { return true };
-        let before = ended.as_second() - told.as_second();
-        (-5..=grace + 60).contains(&before)
+        let Some((last, ended)) = event.last.zip(ending.finished) else { return true };
+        let first = event.first.filter(|_| event.count.is_some_and(|count| count > 1)).unwrap_or(last);
+        (first.as_second() - 5..=last.as_second() + grace + 60).contains(&ended.as_second())
     };
     let about = |event: &&ToldEvent| event.container.is_none() || event.container == ending.container;
     let probe = account.events.iter().rev().filter(near).filter(about).find_map(|event| {
         let failed = event.reason == "Killing" && event.message.contains("probe");
         failed.then(|| Cause::Probe { startup: event.message.contains("startup probe"), event })
     });
-    // The pod may have been deleted long after this end.
-    let deadline = pod
-        .deletion
-        .filter(|deadline| ending.finished.is_none_or(|ended| ended.as_second() + grace + 2 >= deadline.as_second()));
-    probe.or_else(|| of_pod(pod)).or_else(|| {
+    probe.or_else(|| of_pod(account, pod, ending)).or_else(|| {
+        if let Some(deadline) = pod.deletion {
+            // An earlier end was not the deletion's: it came before, or while there was still time.
+            let is_over = ending.finished.is_none_or(|ended| ended.as_second() + SKEW_S >= deadline.as_second());
+            return is_over.then_some(Cause::GraceOver { deadline: Some(deadline) });
+        }
         let stopped = account.events.iter().filter(near).filter(about).any(|event| event.reason == "Killing");
-        (deadline.is_some() || stopped).then_some(Cause::GraceOver { deadline })
+        stopped.then_some(Cause::GraceOver { deadline: None })
     })
 }
 
-fn of_pod(pod: &PodAccount) -> Option<Cause<'_>> {
+/// Why the whole pod was ended, if this end was part of that: an earlier instance, or an end before it, was not.
+fn of_pod<'a>(account: &Account, pod: &'a PodAccount, ending: &Ending) -> Option<Cause<'a>> {
     const OF_KUBELET: [&str; 6] =
         ["Terminated", "NodeShutdown", "Shutdown", "Preempting", "DeadlineExceeded", "NodeAffinity"];
+    let current = account.container.as_ref().and_then(|container| container.current_id.as_ref());
+    let is_latest = current.zip(ending.container_id.as_ref()).is_none_or(|(current, ended)| current == ended);
+    if !is_latest {
+        return None;
+    }
     let by_status = pod.reason.as_deref().filter(|reason| OF_KUBELET.contains(reason));
     let disrupted = pod.conditions.iter().find(|condition| condition.kind == "DisruptionTarget");
-    by_status.or_else(|| disrupted?.reason.as_deref()).map(|reason| Cause::Pod { reason })
+    let is_before = disrupted
+        .and_then(|condition| condition.last_transition_time)
+        .zip(ending.finished)
+        .is_some_and(|(disrupted, ended)| ended.as_second() + SKEW_S < disrupted.as_second());
+    let reason = by_status.or_else(|| disrupted?.reason.as_deref()).filter(|_| !is_before)?;
+    Some(Cause::Pod { reason })
 }
 
 fn verdict(account: &Account, cause: Cause<'_>) -> (Killer, Confidence) {
@@ -144,7 +164,7 @@ fn gap(account: &Account, cause: Cause<'_>) -> Option<Gap> {
     let why = match account.kernel.log {
         Coverage::Whole => None,
         Coverage::Uncertain => Some("the kernel's log that was read may not reach to the time of this end"),
-        Coverage::None => Some("the kernel's log was not read; Kubernetes alone tells of this end"),
+        Coverage::None => Some("the kernel's log of its node was not read; Kubernetes alone tells of this end"),
     };
     let wanted = match cause {
         Cause::Evicted(_) | Cause::Probe { .. } | Cause::Pod { .. } | Cause::GraceOver { .. } => return None,
@@ -199,7 +219,8 @@ impl Judged<'_> {
                 words::container(account)
             ),
             Cause::AfterChild { by_itself: true, kill } => format!(
-                "{who} ended by itself ({end}); OOMKilled is left from {}, which it had survived.",
+                "{who} {} ({end}); OOMKilled is left from {}, which it had survived.",
+                account.ending.as_ref().map_or("ended by itself", words::by_itself),
                 earlier_kill(kill, "a process of it that was killed")
             ),
             Cause::AfterChild { by_itself: false, kill } => format!(
@@ -207,7 +228,8 @@ impl Judged<'_> {
                 earlier_kill(kill, "a process of it that was killed")
             ),
             Cause::AfterSibling { by_itself: true, kill } => format!(
-                "{who} ended by itself ({end}) and lost no process to the kernel; OOMKilled is left from {} in another container of its pod.",
+                "{who} {} ({end}) and lost no process to the kernel; OOMKilled is left from {} in another container of its pod.",
+                account.ending.as_ref().map_or("ended by itself", words::by_itself),
                 earlier_kill(kill, "a kill")
             ),
             Cause::AfterSibling { by_itself: false, kill } => format!(
@@ -216,8 +238,14 @@ impl Judged<'_> {
                 earlier_kill(kill, "a kill")
             ),
             Cause::FalseOom => format!(
-                "{who} ended by itself ({end}): an OOM kill of its first process would have left 137, so it was at most an earlier kill \
-                 of another process."
+                "{who} {} ({end}): an OOM kill of its first process would have left 137, so it was at most an earlier kill of another \
+                 process.",
+                account.ending.as_ref().map_or("ended by itself", words::by_itself)
+            ),
+            Cause::OomUnseen if account.ending.as_ref().is_some_and(Ending::failed_to_start) => format!(
+                "{who} could not be started{}: the runtime says that its own process was killed for memory before the program ran, so the \
+                 limit is most likely too low for any container; the kernel's word for it is missing.",
+                words::at(account.ending.as_ref().and_then(|ending| ending.finished))
             ),
             Cause::OomUnseen => format!(
                 "Kubernetes says that {} was OOMKilled with exit code 137{}; the kernel's word for it is missing, so which limit it was is \
@@ -225,9 +253,13 @@ impl Judged<'_> {
                 words::container(account),
                 words::at(account.ending.as_ref().and_then(|ending| ending.finished))
             ),
-            Cause::Stranger => {
+            Cause::Stranger if account.kernel.log == Coverage::Whole => {
                 format!("{who} was ended by a SIGKILL that was not the OOM killer's: {end}.")
             }
+            Cause::Stranger => format!(
+                "{who} was ended by a SIGKILL that Kubernetes does not call an OOM kill: {end}. Without the kernel's log of that time it \
+                 is not sure that it was none."
+            ),
         }
     }
 }

@@ -33,6 +33,18 @@ pub(super) fn how(ending: &Ending) -> String {
     }
 }
 
+/// How an end came about that was no SIGKILL's, as its exit code tells it: `ended by itself`, `was told to end (SIGTERM)`.
+pub(super) fn by_itself(ending: &Ending) -> &'static str {
+    match ending.exit_code {
+        Some(143) => "was told to end (SIGTERM) and did",
+        Some(134) => "ended itself by SIGABRT",
+        Some(135) => "was ended by SIGBUS",
+        Some(139) => "was ended by SIGSEGV",
+        Some(code) if (129..=192).contains(&code) => "was ended by another signal than SIGKILL",
+        _ => "ended by itself",
+    }
+}
+
 /// `at 07:33:43Z`, or nothing.
 pub(super) fn at(when: Option<Timestamp>) -> String {
     when.map_or_else(String::new, |at| format!(" at {}", clock(at)))

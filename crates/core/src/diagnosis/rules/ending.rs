@@ -6,6 +6,8 @@ use super::{Answer, Found, Rank, Rule};
 use crate::diagnosis::facts::Facts;
 use crate::diagnosis::kubernetes::{Cause, Judged};
 use crate::evidence::Part;
+use crate::kubernetes::Eviction;
+use crate::kubernetes::eviction::EvictionCause;
 use crate::text::name_in_text;
 
 pub(super) const RULE: Rule = Rule {
@@ -27,7 +29,7 @@ fn check(facts: &Facts<'_>) -> Answer {
 
 fn observation(judged: &Judged<'_>) -> Found {
     match judged.cause {
-        Cause::Evicted(eviction) => evicted(eviction.message.trim()),
+        Cause::Evicted(eviction) => evicted(eviction),
         Cause::Probe { event, .. } => Found::that(
             "A probe failed",
             format!(
@@ -71,8 +73,8 @@ fn observation(judged: &Judged<'_>) -> Found {
             PARTS,
         ),
         Cause::FalseOom => Found::that(
-            "The first process was not killed",
-            "Its exit code is its own. Look in the container's log for what it said at its end, and for a worker that died before.".to_owned(),
+            "No SIGKILL ended the first process",
+            "Its exit code says so. Look in the container's log for what it said at its end, and for a worker that died before.".to_owned(),
             PARTS,
         ),
         Cause::OomUnseen => Found::that(
@@ -104,7 +106,20 @@ fn observation(judged: &Judged<'_>) -> Found {
     }
 }
 
-fn evicted(message: &str) -> Found {
+fn evicted(eviction: &Eviction) -> Found {
+    let message = eviction.message.trim();
+    match eviction.cause {
+        Some(EvictionCause::LowOnResource(_)) | None => ranked(message),
+        // Nobody ranks: the pod broke a rule of its own.
+        _ => Found::that(
+            "The kubelet's reason",
+            format!("It says {}. No other pod was weighed against it.", name_in_text(message.as_bytes())),
+            PARTS,
+        ),
+    }
+}
+
+fn ranked(message: &str) -> Found {
     Found::that(
         "The kubelet made room",
         format!(

@@ -18,6 +18,9 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
+/// Room for the start of a container: runc's `init` is Go and has some 10 MiB mapped, of which it touches a part.
+const TO_START: Bytes = Bytes(16 << 20);
+
 fn check(facts: &Facts<'_>) -> Answer {
     let by_hand = matches!(facts.verdict.killer, Killer::ContainerLimit | Killer::PodLimit | Killer::CgroupLimit);
     if !by_hand || facts.impersonal().is_some() || facts.memory_swap_hit().is_some() || facts.report.no_killable_process
@@ -37,7 +40,15 @@ fn check(facts: &Facts<'_>) -> Answer {
     if raised_before(facts, limit) {
         return found.into();
     }
-    let trial = Bytes(limit.0.saturating_add(limit.0 / 2));
+    let half_more = Bytes(limit.0.saturating_add(limit.0 / 2));
+    if facts.report.killed_at_start() {
+        let (title, patch) = of_one(facts, limit, half_more.max(TO_START));
+        let detail = "The program had not begun yet: what was killed is runc itself, which takes a few MiB before it becomes the container's \
+                      first process. A limit that leaves more room and is full all the same holds something else, such as files of a \
+                      volume in memory.";
+        return found.advise(Rank::Probe, title, detail, patch).into();
+    }
+    let trial = half_more;
     let detail = "Half as much again, as an experiment: if it is killed at the new limit too, something grows without bound, and the next \
                   step is a heap profile, not another raise.";
     let (title, patch) = match facts.verdict.killer {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use oomscope_core::kubernetes::mirrored_uid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -33,7 +34,8 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
         }
         let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let name = text("/metadata/name").unwrap_or_else(|| "without a name".to_owned());
-        let hash = text("/metadata/annotations/kubernetes.io~1config.hash");
+        let annotations = value.pointer("/metadata/annotations");
+        let hash = mirrored_uid(|name| annotations?.get(name)?.as_str()).map(str::to_owned);
         Ok(Self {
             full_name: text("/metadata/namespace")
                 .map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}")),
@@ -97,14 +99,14 @@ mod tests {
         let text = r#"{"metadata":{"resourceVersion":"7","continue":""},"items":[
             {"metadata":{"name":"a","namespace":"x","uid":"1","resourceVersion":"5","managedFields":[{}]}},
             {"metadata":{"name":"b","namespace":"x","uid":"2"},"spec":{"containers":"none"}},
-            {"metadata":{"annotations":{"kubernetes.io/config.hash":"h"},"uid":"3"}}, 7]}"#;
+            {"metadata":{"annotations":{"kubernetes.io/config.hash":"5eed","kubernetes.io/config.mirror":"5eed"},"uid":"3"}}, 7]}"#;
         let page: Page<Pod> = serde_json::from_str(text).unwrap();
         let read: Vec<_> =
             page.items.iter().map(|item| (item.full_name.as_str(), item.uid.as_deref(), item.object.is_ok())).collect();
         let expected = [
             ("x/a", Some("1"), true),
             ("x/b", Some("2"), false),
-            ("without a name", Some("h"), true),
+            ("without a name", Some("5eed"), true),
             ("without a name", None, false),
         ];
         assert_eq!(read, expected);
