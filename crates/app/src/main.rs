@@ -10,12 +10,10 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use cli::{Cli, Verb};
+use cli::Verb;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = cli::parse();
     let done = match cli.verb {
         Verb::Explain(args) => cli::explain::run(&args),
         Verb::Watch(args) => cli::watch::run(args),

@@ -23,7 +23,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Style, Styles};
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use output::{Colour, Format, Printer};
 
@@ -87,6 +87,14 @@ pub(crate) enum Verb {
         /// How much to allocate, in bytes
         bytes: u64,
     },
+}
+
+/// Reads the command line. As a plugin of kubectl the help names the command as it was typed: `kubectl oomscope`.
+pub(crate) fn parse() -> Cli {
+    let name = std::env::args_os().next().map(std::path::PathBuf::from);
+    let is_plugin = name.as_ref().and_then(|path| path.file_name()).is_some_and(|name| name == "kubectl-oomscope");
+    let command = if is_plugin { Cli::command().bin_name("kubectl oomscope") } else { Cli::command() };
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// What the exit code says.

@@ -153,7 +153,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         let namespace = name.namespace.as_ref().map_or_else(String::new, |namespace| format!("{namespace}/"));
         complain(&format!("nobody here knows a pod {namespace}{}", name.name));
-        return Ok(Outcome::NothingFound);
+        let is_unread = !args.kubernetes.is_empty() && !found.gaps.is_empty();
+        return Ok(if is_unread { Outcome::CannotRead } else { Outcome::NothingFound });
     };
     let here =
         if args.kubernetes.is_empty() { here::look(&root, &uid, args.count.get()) } else { here::Here::default() };

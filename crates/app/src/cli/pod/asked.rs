@@ -11,7 +11,6 @@ use oomscope_sources::kubernetes::kubelet::{Kubelet, KubeletAccess};
 use oomscope_sources::kubernetes::saved::read_saved;
 
 use super::{Args, Name, is_root_of_this_machine};
-use crate::cli::complain;
 
 /// What they said.
 pub(super) struct Found {
@@ -28,10 +27,7 @@ pub(super) fn ask(args: &Args, name: &Name, root: &HostRoot) -> anyhow::Result<F
     let mut found = Found { directory: Directory::default(), uid: None, cluster: None, gaps: Vec::new() };
     if !args.kubernetes.is_empty() {
         for path in &args.kubernetes {
-            for gap in read_saved(path, &mut found.directory) {
-                complain(&format!("{}: {}", gap.wanted, gap.why));
-                found.gaps.push(gap);
-            }
+            found.gaps.extend(read_saved(path, &mut found.directory));
         }
         found.uid = name.find(&found.directory).map(str::to_owned);
         return Ok(found);
