@@ -119,7 +119,7 @@ fn one(killer: &str, confidence: &str, kinds: &[&str]) -> Vec<(String, String, V
 fn a_kill_of_the_machine() {
     let pod = pod(1, 'b', json!({"running": {"startedAt": at(1, 1)}}), ended('a', 137, "OOMKilled", &at(1, 0)));
     let log = kill(&at(1, 0), None, &cgroup(1, 'a'), (4000, "main"), &[(1, "systemd"), (4000, "main")]);
-    assert_eq!(judged(&[pod.clone()], Some(&around(&log))), one("node", "certain", &["level_hidden"]));
+    assert_eq!(judged(std::slice::from_ref(&pod), Some(&around(&log))), one("node", "certain", &["level_hidden"]));
     let undated: String = log
         .lines()
         .enumerate()
@@ -140,7 +140,7 @@ fn a_container_that_could_not_start() {
     let pod = pod(2, 'a', json!({"waiting": {"reason": "CrashLoopBackOff"}}), last);
     let starter = (4000, "runc:[2:INIT]");
     let log = kill(&at(1, 0), Some(&cgroup(2, 'a')), &cgroup(2, 'a'), starter, &[starter]);
-    assert_eq!(judged(&[pod.clone()], Some(&around(&log))), one("container_limit", "certain", &["kill_at_start"]));
+    assert_eq!(judged(std::slice::from_ref(&pod), Some(&around(&log))), one("container_limit", "certain", &["kill_at_start"]));
     assert_eq!(judged(&[pod], None), one("unknown", "possible", &["kill_at_start"]));
 }
 
