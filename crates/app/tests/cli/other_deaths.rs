@@ -140,7 +140,10 @@ fn a_container_that_could_not_start() {
     let pod = pod(2, 'a', json!({"waiting": {"reason": "CrashLoopBackOff"}}), last);
     let starter = (4000, "runc:[2:INIT]");
     let log = kill(&at(1, 0), Some(&cgroup(2, 'a')), &cgroup(2, 'a'), starter, &[starter]);
-    assert_eq!(judged(std::slice::from_ref(&pod), Some(&around(&log))), one("container_limit", "certain", &["kill_at_start"]));
+    assert_eq!(
+        judged(std::slice::from_ref(&pod), Some(&around(&log))),
+        one("container_limit", "certain", &["kill_at_start"])
+    );
     assert_eq!(judged(&[pod], None), one("unknown", "possible", &["kill_at_start"]));
 }
 
@@ -248,6 +251,28 @@ fn a_worker_and_then_the_first_process() {
         let told = judged(&[pod], Some(&around(&format!("{worker}{first}"))));
         let of_worker = one("container_limit", "certain", &["invisible_kill"]);
         assert_eq!(told, [of_worker, one("container_limit", "certain", &[])].concat(), "{second}");
+    }
+}
+
+/// What is to be pasted has the shape of the manifest that it is for: a bare pod has no template.
+#[test]
+fn a_patch_for_its_owner() {
+    for (kind, path) in
+        [(None, "spec:\n  containers:"), (Some("StatefulSet"), "spec:\n  template:\n    spec:\n      containers:")]
+    {
+        let mut pod =
+            pod(14, 'b', json!({"running": {"startedAt": at(1, 1)}}), ended('a', 137, "OOMKilled", &at(1, 0)));
+        if let Some(kind) = kind {
+            pod["metadata"]["ownerReferences"] = json!([{"kind": kind, "name": "db", "controller": true}]);
+        }
+        let log = kill(&at(1, 0), Some(&cgroup(14, 'a')), &cgroup(14, 'a'), (4000, "main"), &[(4000, "main")]);
+        let files = Files::new();
+        let objects = files.write("objects.json", pod.to_string().as_bytes());
+        let log = files.write("kern.log", log.as_bytes());
+        let page = run(&["pod", "shop/p-14", "-o", "json", "--kubernetes", &objects, "--log", &log]);
+        let page: Value = serde_json::from_str(&page.out).unwrap();
+        let patch = page["remedies"][0]["patch"].as_str().unwrap();
+        assert!(patch.contains(path) && patch.contains("memory: 96Mi"), "{patch}");
     }
 }
 
