@@ -15,6 +15,8 @@ use crate::incident::identity::Identity;
 
 /// Pods that are gone are remembered up to this many, the latest ones.
 const GONE_PODS: usize = 1000;
+/// So many more before the oldest are forgotten, all at once: it takes a look at everything known.
+const GONE_TOO_MANY: usize = 64;
 /// Endings of containers kept for one pod: a back-off of 5 min gives 12 an hour.
 const ENDINGS: usize = 32;
 /// Events kept for one pod, and for the node.
@@ -125,7 +127,6 @@ impl Directory {
             record.gone = false;
         }
         self.adopt_events(&uids);
-        self.forget_oldest();
     }
 
     /// Whether a witness cannot be asked at present: meanwhile a worse one may replace what it said.
@@ -142,6 +143,7 @@ impl Directory {
         if let Some(record) = self.pods.get_mut(uid) {
             record.gone = true;
         }
+        self.forget_oldest();
     }
 
     /// Marks as gone every pod of a source that its complete list no longer has.
@@ -151,6 +153,7 @@ impl Directory {
                 record.gone = true;
             }
         }
+        self.forget_oldest();
     }
 
     /// Takes in a container as the runtime knows it.
@@ -316,7 +319,7 @@ impl Directory {
 
     fn forget_oldest(&mut self) {
         let gone = self.pods.values().filter(|record| record.gone).count();
-        let Some(mut too_many) = gone.checked_sub(GONE_PODS).filter(|count| *count > 0) else { return };
+        let Some(mut too_many) = gone.checked_sub(GONE_PODS).filter(|count| *count >= GONE_TOO_MANY) else { return };
         self.pods.retain(|_, record| {
             let goes = record.gone && too_many > 0;
             too_many -= usize::from(goes);
@@ -519,7 +522,7 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let mut directory = Directory::default();
-        for number in 0..GONE_PODS + 50 {
+        for number in 0..GONE_PODS + 3 * GONE_TOO_MANY {
             let uid = format!("u-{number}");
             let mut pod = Pod::default();
             pod.metadata.uid = Some(uid.clone());
@@ -528,7 +531,7 @@ mod tests {
                 directory.pod_gone(&uid);
             }
         }
-        assert!(directory.pods.len() <= GONE_PODS + 2, "{}", directory.pods.len());
+        assert!(directory.pods.len() <= GONE_PODS + GONE_TOO_MANY + 1, "{}", directory.pods.len());
         assert!(directory.pod("u-0").is_some());
     }
 }
