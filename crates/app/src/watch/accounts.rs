@@ -58,6 +58,8 @@ pub(super) struct Accounts {
     feed: Option<Feed>,
     names: Option<Names>,
     since: Timestamp,
+    /// The kernel's log was followed without a loss since then.
+    log_whole_since: Timestamp,
     kills: VecDeque<KillWitness>,
     followed: VecDeque<Followed>,
     past: VecDeque<Past>,
@@ -125,6 +127,7 @@ impl Accounts {
             feed,
             names,
             since: Timestamp::now(),
+            log_whole_since: Timestamp::now(),
             kills: VecDeque::new(),
             followed: VecDeque::new(),
             past: VecDeque::new(),
@@ -132,6 +135,11 @@ impl Accounts {
             told: VecDeque::new(),
             settled: None,
         }
+    }
+
+    /// Records of the kernel's log were lost: what is not in it may have happened all the same.
+    pub(super) fn log_was_lost(&mut self) {
+        self.log_whole_since = Timestamp::now();
     }
 
     /// Adds the names to an incident that is to be told, and the account of an earlier telling.
@@ -221,7 +229,7 @@ impl Accounts {
         self.past = waiting;
         let directory = locked(&self.directory);
         let kills: Vec<KillWitness> = self.kills.iter().cloned().collect();
-        let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.since));
+        let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.log_whole_since));
         let told = |mut past: Past| {
             accounts::name(&mut past.incident, &directory);
             if let Some(account) = reconciler.account_of(&past.id, &past.incident) {
@@ -265,7 +273,7 @@ impl Accounts {
         gaps.retain(|gap| !gap.wanted.starts_with("configuration"));
         let directory = locked(&self.directory);
         let kills: Vec<KillWitness> = self.kills.iter().cloned().collect();
-        let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.since));
+        let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.log_whole_since));
         let mut again = Vec::new();
         for followed in self.followed.iter_mut().filter(|followed| followed.until > now) {
             let is_due = followed.due.is_some_and(|due| due <= now);
@@ -294,7 +302,7 @@ impl Accounts {
         }
         let directory = locked(&self.directory);
         let kills: Vec<KillWitness> = self.kills.iter().cloned().collect();
-        let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.since));
+        let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.log_whole_since));
         let all = uids.iter().filter_map(|uid| Some(reconciler.untold_of(uid, directory.pod(uid)?))).flatten();
         let is_settled =
             |incident: &Incident| incident.at.wall.zip(self.settled).is_some_and(|(at, until)| at <= until);

@@ -19,6 +19,9 @@ const ROUND: Duration = Duration::from_secs(10);
 /// The runtime learns of an end some milliseconds after the kill, and writes it down a little later.
 const AFTER_A_KILL: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3)];
 
+/// Ends that are looked up by themselves.
+const MOST_WAITING: usize = 256;
+
 /// Whoever wants to know.
 #[derive(Debug)]
 pub(super) struct Names {
@@ -59,7 +62,11 @@ fn follow(root: &HostRoot, directory: &Mutex<Directory>, asked: &Receiver<String
         }
         let due = waiting.iter().map(|(due, _)| *due).chain([round]).min().unwrap_or(round);
         match asked.recv_timeout(due.saturating_duration_since(Instant::now())) {
-            Ok(id) => waiting.extend(AFTER_A_KILL.map(|later| (Instant::now() + later, id.clone()))),
+            Ok(id) if waiting.len() < MOST_WAITING => {
+                waiting.extend(AFTER_A_KILL.map(|later| (Instant::now() + later, id.clone())));
+            }
+            // The next round asks for everybody.
+            Ok(_) => {}
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

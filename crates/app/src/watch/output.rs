@@ -18,7 +18,7 @@ use oomscope_core::case::Case;
 use oomscope_core::incident::Incident;
 use oomscope_core::incident::history::Recurrence;
 use oomscope_core::incident::timeline::{ProcessPoint, Timeline};
-use oomscope_core::notice::{Notice, Severity};
+use oomscope_core::notice::{Event, Notice, Severity};
 use oomscope_core::report::accounts as account;
 
 use super::accounts::{Accounts, Again, LONGEST_HOLD, LOOK, Witnesses};
@@ -230,7 +230,7 @@ impl Cases {
         loop {
             let patience = if self.accounts.is_some() { LOOK } else { STORE_AGAIN };
             match messages.take_within(patience) {
-                Ok(Message::Notice(notice)) => self.print(What::Notice(notice), NOTICE),
+                Ok(Message::Notice(notice)) => self.notice(notice),
                 Ok(Message::Incident { incident, revision, past }) => self.case(*incident, revision, past),
                 Err(RecvTimeoutError::Timeout) => self.store(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -243,6 +243,13 @@ impl Cases {
         self.store();
         self.lost.tell();
         tell_unprinted(self.unprinted);
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        if let (Event::RecordsLost { .. }, Some(accounts)) = (&notice.event, &mut self.accounts) {
+            accounts.log_was_lost();
+        }
+        self.print(What::Notice(notice), NOTICE);
     }
 
     /// Tells again what Kubernetes has an account of by now, and what only it tells.
@@ -374,7 +381,6 @@ fn time_of(notice: &Notice) -> String {
 
 #[cfg(test)]
 mod tests {
-    use oomscope_core::notice::Event;
     use oomscope_core::time::When;
 
     use super::*;

@@ -300,7 +300,7 @@ fn using(container: &EvictedUsage) -> Option<String> {
 /// `a kill 4 s before`, `a kill at some time before`.
 fn earlier_kill(kill: &KillSeen, what: &str) -> String {
     match kill.seconds_before_end {
-        Some(seconds) if seconds > 0 => format!("{what} {} before", words::seconds(seconds)),
+        Some(seconds) if seconds > 0 => format!("{what} at least {} before", words::seconds(seconds)),
         _ => format!("{what} before"),
     }
 }
