@@ -295,7 +295,7 @@ impl Collector {
         if self.in_string {
             return Fed::Broken;
         }
-        self.keep(b'\n');
+        self.keep(b'\n', number);
         if self.stack.is_empty() { Fed::Closed } else { Fed::Open }
     }
 
@@ -303,17 +303,17 @@ impl Collector {
         if self.in_string {
             self.in_string = self.escaped || byte != b'"';
             self.escaped = !self.escaped && byte == b'\\';
-            self.keep(byte);
+            self.keep(byte, number);
             return true;
         }
         match byte {
             b'{' | b'[' => return self.open(byte, number),
-            b'}' | b']' => return self.close(byte, unit),
+            b'}' | b']' => return self.close(byte, number, unit),
             b'"' => self.in_string = true,
             b' ' | b'\t' | b',' | b':' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'E' | b'a'..=b'z' => {}
             _ => return false,
         }
-        self.keep(byte);
+        self.keep(byte, number);
         true
     }
 
@@ -328,16 +328,16 @@ impl Collector {
             self.in_dmesg = true;
         }
         self.stack.push(byte);
-        self.keep(byte);
+        self.keep(byte, number);
         self.stack.len() <= DEEPEST
     }
 
-    fn close(&mut self, byte: u8, unit: &mut dyn FnMut(&[u8], u64)) -> bool {
+    fn close(&mut self, byte: u8, number: u64, unit: &mut dyn FnMut(&[u8], u64)) -> bool {
         let opener = if byte == b'}' { b'{' } else { b'[' };
         if self.stack.pop() != Some(opener) {
             return false;
         }
-        self.keep(byte);
+        self.keep(byte, number);
         if byte == b'}' && self.at_container() {
             if !self.given_up {
                 unit(&self.object, self.first);
@@ -364,7 +364,7 @@ impl Collector {
         self.object.len() < 64 && start.eq(b"{\"dmesg\":")
     }
 
-    fn keep(&mut self, byte: u8) {
+    fn keep(&mut self, byte: u8, number: u64) {
         if self.stack.is_empty() && byte != b'}' {
             return;
         }
@@ -374,6 +374,9 @@ impl Collector {
             self.line_start = 0;
         }
         if !self.given_up {
+            if self.object.is_empty() {
+                self.first = number;
+            }
             self.object.push(byte);
         }
     }

@@ -416,6 +416,14 @@ fn markup_goes() {
     assert!(unwrap(b"Panic#2 Part1\n====1700000000.123456-D\n\n").is_empty());
 }
 
+/// What looks like the beginning of JSON and is none is given back with the numbers of its lines.
+#[test]
+fn no_json_after_all() {
+    let records = unwrap(b"[\n\x89 x\n[\n{\"a\": 1},\n\x89 y");
+    let lines: Vec<_> = records.iter().map(|record| (record.lines, record.text.as_slice())).collect();
+    assert_eq!(lines, [((1, 1), &b"["[..]), ((2, 2), b"\x89 x"), ((4, 4), b","), ((5, 5), b"\x89 y")]);
+}
+
 proptest! {
     /// No input panics, and line numbers stay within the input.
     #[test]
