@@ -41,6 +41,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     kubernetes: Vec<PathBuf>,
 
+    /// A label of the pod that its account repeats (may be given more than once)
+    #[arg(long = "label", value_name = "NAME")]
+    labels: Vec<String>,
+
     /// How to print the cases
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
@@ -99,7 +103,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         of_unknown_time: 0,
         by_local_time: 0,
     };
-    let mut other_account = OtherAccount::read(&args.kubernetes);
+    let mut other_account = OtherAccount::read(&args.kubernetes, &args.labels);
     let mut pipeline = Pipeline::new();
     let mut failed = other_account.is_incomplete;
     let inputs =
@@ -175,10 +179,11 @@ struct OtherAccount {
 }
 
 impl OtherAccount {
-    fn read(paths: &[PathBuf]) -> Self {
+    fn read(paths: &[PathBuf], labels: &[String]) -> Self {
         let mut account = Self { directory: None, waiting: Vec::new(), is_incomplete: false };
         for path in paths {
-            let directory = account.directory.get_or_insert_default();
+            let empty = || Directory::with_labels(labels.to_owned());
+            let directory = account.directory.get_or_insert_with(empty);
             for gap in read_saved(path, directory) {
                 complain(&format!("{}: {}", gap.wanted, gap.why));
                 account.is_incomplete = true;

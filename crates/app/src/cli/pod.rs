@@ -56,6 +56,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     kubernetes: Vec<PathBuf>,
 
+    /// A label of the pod that its account repeats (may be given more than once)
+    #[arg(long = "label", value_name = "NAME")]
+    labels: Vec<String>,
+
     /// Kernel logs to explain, in place of this machine's
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     log: Vec<PathBuf>,
@@ -156,8 +160,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         let is_unread = !args.kubernetes.is_empty() && !found.gaps.is_empty();
         return Ok(if is_unread { Outcome::CannotRead } else { Outcome::NothingFound });
     };
-    let here =
-        if args.kubernetes.is_empty() { here::look(&root, &uid, args.count.get()) } else { here::Here::default() };
+    let here = if args.kubernetes.is_empty() {
+        here::look(&root, &uid, &found.directory, args.count.get())
+    } else {
+        here::Here::default()
+    };
     if !here.is_its_node && args.kubernetes.is_empty() && !args.local {
         match agent::page(args, &found, &uid) {
             Ok(Some(page)) => return print(args, &page),

@@ -109,6 +109,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t, value_name = "WHETHER")]
     kubernetes: Kubernetes,
 
+    /// A label of the pod that its account repeats (may be given more than once)
+    #[arg(long = "label", value_name = "NAME")]
+    labels: Vec<String>,
+
     /// The API server to ask [default: $KUBECONFIG, else this pod's service account]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     kubeconfig: Option<PathBuf>,
@@ -186,7 +190,7 @@ fn witnesses(args: &Args) -> Option<Witnesses> {
         root: root.clone(),
         ..Options::default()
     });
-    (args.kubernetes != Kubernetes::Off).then_some(Witnesses { root, cluster })
+    (args.kubernetes != Kubernetes::Off).then(|| Witnesses { root, cluster, labels: args.labels.clone() })
 }
 
 /// Watching is worth more than keeping: without a store it goes on, and says so.

@@ -48,6 +48,8 @@ pub(crate) struct Witnesses {
     pub(crate) root: HostRoot,
     /// The API server and the kubelet; `None`: they are not asked.
     pub(crate) cluster: Option<Options>,
+    /// Labels of pods that accounts repeat.
+    pub(crate) labels: Vec<String>,
 }
 
 /// See the module.
@@ -114,7 +116,7 @@ pub(super) struct Again {
 impl Accounts {
     /// Starts asking. What cannot be started is said and done without.
     pub(super) fn start(witnesses: Witnesses) -> Self {
-        let directory = Arc::new(Mutex::new(Directory::default()));
+        let directory = Arc::new(Mutex::new(Directory::with_labels(witnesses.labels)));
         let names = Names::start(witnesses.root.clone(), Arc::clone(&directory));
         let names = names.inspect_err(|error| complain(&format!("the container runtime is not asked: {error}"))).ok();
         let feed = witnesses.cluster.and_then(|options| {

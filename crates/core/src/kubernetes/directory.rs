@@ -53,6 +53,8 @@ struct Instance {
 /// Pods and containers of a node.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
+    /// Labels of pods that accounts repeat.
+    labels: Vec<String>,
     pods: IndexMap<String, PodRecord>,
     instances: HashMap<String, Instance>,
     containers: IndexMap<String, (RuntimeContainer, Source)>,
@@ -70,6 +72,17 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// An empty one. Accounts repeat these labels of pods.
+    #[must_use]
+    pub fn with_labels(labels: Vec<String>) -> Self {
+        Self { labels, ..Self::default() }
+    }
+
+    /// Labels of pods that accounts repeat.
+    pub(super) fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
     /// Takes in everything that a document says.
     pub fn see_document(&mut self, document: Document, source: Source, at: Option<Timestamp>) {
         for (object, change) in document.objects {

@@ -238,7 +238,7 @@ impl<'a> Reconciler<'a> {
         Account {
             source: record.source,
             as_of: record.seen,
-            pod: Some(pod_account(record)),
+            pod: Some(pod_account(record, self.directory.labels())),
             container: None,
             ending: None,
             ended_by: None,
@@ -489,7 +489,7 @@ fn told(event: &Event) -> ToldEvent {
     }
 }
 
-fn pod_account(record: &PodRecord) -> PodAccount {
+fn pod_account(record: &PodRecord, labels: &[String]) -> PodAccount {
     let pod = &record.pod;
     let meta = &pod.metadata;
     let is_odd = |condition: &&Condition| {
@@ -516,7 +516,11 @@ fn pod_account(record: &PodRecord) -> PodAccount {
         conditions: pod.status.conditions.iter().filter(is_odd).cloned().collect(),
         memory_volumes: memory_volumes(pod),
         gone: record.gone,
-        labels: std::collections::BTreeMap::new(),
+        labels: labels
+            .iter()
+            .filter_map(|name| meta.labels.get_key_value(name))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
     }
 }
 

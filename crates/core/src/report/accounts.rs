@@ -24,6 +24,7 @@ pub(super) fn write(page: &mut Page, case: &Case) {
             .filter(|finding| finding.rule == RULE && finding.kind.as_deref() != Some("status"))
     };
     let note = match found().count() {
+        0 if case.incident.kills.is_empty() => "only Kubernetes tells of it".to_owned(),
         0 => "they agree".to_owned(),
         n => format!("they disagree in {}", words::count(n, "point", "points")),
     };
@@ -35,6 +36,7 @@ pub(super) fn write(page: &mut Page, case: &Case) {
         let mut facts = Vec::new();
         facts.extend((!words.is_empty()).then(|| words.join(" ")));
         facts.extend(pod.gone.then(|| "gone by now".to_owned()));
+        facts.extend(pod.labels.iter().map(|(name, value)| format!("{name}={value}")));
         facts.push(asked(account));
         page.facts("status", Role::Plain, &facts);
     }

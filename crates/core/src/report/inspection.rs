@@ -44,6 +44,10 @@ pub fn render(inspection: &Inspection, count: usize, options: &TextOptions) -> S
 /// What a page about more than this shows of it: the levels, and where the memory is.
 pub(super) fn short(page: &mut Page, inspection: &Inspection) {
     levels(page, inspection);
+    // A table of what agrees would hide what matters; `inspect pod` shows all of it.
+    if let Some(in_force) = inspection.in_force.as_ref().filter(|in_force| in_force.differences().next().is_some()) {
+        in_force::write(page, in_force);
+    }
     memory_section(page, inspection);
 }
 

@@ -26,13 +26,13 @@ const MOST_PROCESSES: usize = 1000;
 const LISTED: usize = 5;
 
 /// A pod, found by its name.
-pub(super) struct FoundPod {
+pub(in crate::cli) struct FoundPod {
     /// Its uid, as its cgroup carries it.
-    pub(super) uid: String,
+    pub(in crate::cli) uid: String,
     /// `namespace/name`.
-    pub(super) name: String,
-    pub(super) names: Directory,
-    pub(super) gaps: Vec<Gap>,
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) names: Directory,
+    pub(in crate::cli) gaps: Vec<Gap>,
 }
 
 /// The pod that is named: `NAMESPACE/NAME`, `NAME` where there is one of it, or a uid.
@@ -105,7 +105,7 @@ fn nobody_knows(asked: &str, gaps: &[Gap]) -> String {
 }
 
 /// The pod's cgroups with what is in their files, compared with its spec.
-pub(super) fn compare(
+pub(in crate::cli) fn compare(
     found: &FoundPod,
     cgroup: &Path,
     root: &HostRoot,

@@ -24,7 +24,8 @@ pub(super) struct Found {
 }
 
 pub(super) fn ask(args: &Args, name: &Name, root: &HostRoot) -> anyhow::Result<Found> {
-    let mut found = Found { directory: Directory::default(), uid: None, cluster: None, gaps: Vec::new() };
+    let mut found =
+        Found { directory: Directory::with_labels(args.labels.clone()), uid: None, cluster: None, gaps: Vec::new() };
     if !args.kubernetes.is_empty() {
         for path in &args.kubernetes {
             found.gaps.extend(read_saved(path, &mut found.directory));

@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use oomscope_core::evidence::Gap;
 use oomscope_core::incident::identity::identify;
 use oomscope_core::inspect::Inspection;
+use oomscope_core::kubernetes::Directory;
+use oomscope_core::kubernetes::limits_in_force::InForce;
 use oomscope_core::next::{Domain, Outlook};
 use oomscope_core::runbook::NodeMemoryNow;
 use oomscope_core::units::{Bytes, Limit};
@@ -16,6 +18,7 @@ use oomscope_sources::host_root::HostRoot;
 use oomscope_sources::node::Node;
 
 use crate::cli::inspect::look::Looker;
+use crate::cli::inspect::pod::{FoundPod, compare};
 use crate::cli::{in_words, next, target};
 
 /// What was found.
@@ -41,10 +44,10 @@ pub(super) struct Charged {
 }
 
 /// Looks for the pod's cgroup. A machine without one is not its node, or its containers are gone.
-pub(super) fn look(root: &HostRoot, uid: &str, count: usize) -> Here {
+pub(super) fn look(root: &HostRoot, uid: &str, names: &Directory, count: usize) -> Here {
     let mut here = Here::default();
     let inspection = Looker::new(root.clone(), true).and_then(|looker| looker.look(OsStr::new(uid)));
-    let Ok(inspection) = inspection else { return here };
+    let Ok(mut inspection) = inspection else { return here };
     here.is_its_node = true;
     match next::look(root, Some(OsStr::new(uid)), None, count) {
         Ok(outlook) => here.next = Some(outlook),
@@ -53,10 +56,23 @@ pub(super) fn look(root: &HostRoot, uid: &str, count: usize) -> Here {
     if let Err(error) = containers(root, &inspection, &mut here.containers) {
         here.gaps.push(Gap::new("memory of each container", in_words(&error)));
     }
+    match in_force(root, uid, names, &inspection) {
+        Ok(in_force) => inspection.in_force = Some(in_force),
+        Err(error) => here.gaps.push(Gap::new("the spec against what is in force", in_words(&error))),
+    }
     here.gaps.extend(inspection.gaps.iter().cloned());
     here.inspection = Some(inspection);
     here.node_memory = Some(node_memory(root));
     here
+}
+
+/// The pod's spec against the files of its cgroups.
+fn in_force(root: &HostRoot, uid: &str, names: &Directory, inspection: &Inspection) -> anyhow::Result<InForce> {
+    let hierarchy = Hierarchy::of_this_machine(root)?;
+    let name = names.pod(uid).map_or_else(|| uid.to_owned(), |record| record.pod.metadata.full_name());
+    let found = FoundPod { uid: uid.to_owned(), name, names: names.clone(), gaps: Vec::new() };
+    let cgroup = std::path::Path::new(OsStr::from_bytes(inspection.target.cgroup.as_bytes()));
+    compare(&found, cgroup, root, &hierarchy)
 }
 
 fn containers(root: &HostRoot, pod: &Inspection, found: &mut HashMap<String, Charged>) -> anyhow::Result<()> {
