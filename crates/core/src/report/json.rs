@@ -67,7 +67,7 @@ pub fn inspection_diff(diff: &InspectionDiff) -> Result<String, serde_json::Erro
 ///
 /// # Errors
 ///
-/// As [`line`].
+/// As [`line()`].
 pub fn pod_page(page: &PodPage) -> Result<String, serde_json::Error> {
     to_harmless_json(page)
 }

@@ -2,7 +2,7 @@
 //!
 //! A limit takes a long way: manifest, admission (LimitRange), API, kubelet, runtime (NRI plugins), runc, systemd, kernel, and each step may
 //! change, round or lose it. Only the cgroup's files say what holds. What is expected is computed as the kubelet does
-//! ([`expected`]); what differs is named with the causes that are known for it ([`causes`]).
+//! (`expected`); what differs is named with the causes that are known for it (`causes`).
 
 mod causes;
 mod compare;
