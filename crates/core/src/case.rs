@@ -87,7 +87,11 @@ fn id_by_kubernetes(incident: &Incident) -> Option<String> {
     let short = |id: Option<&String>| {
         id.map_or_else(|| "x".to_owned(), |id| id.chars().filter(char::is_ascii_hexdigit).take(8).collect())
     };
-    let instant = incident.at.wall.map_or_else(|| "x".to_owned(), |at| at.as_second().to_string());
+    let instant = match incident.at.wall {
+        // A pod is evicted once, and when is known only as long as the event is.
+        Some(at) if account.ending.is_some() => at.as_second().to_string(),
+        _ => "x".to_owned(),
+    };
     let what = match (&account.eviction, &account.ending) {
         (Some(_), None) => "evicted".to_owned(),
         // Of a container that the kubelet has lost, only the name is left.

@@ -70,14 +70,17 @@ pub(super) fn write(page: &mut Page, case: &Case) {
 fn kernel(case: &Case, account: &Account) -> Vec<String> {
     let report = case.incident.report();
     if case.incident.kills.is_empty() {
+        let own = account.kernel.kills.iter().filter(|kill| kill.same_instance).count();
+        let others = account.kernel.kills.len() - own;
         let known = match account.kernel.log {
-            Coverage::Whole => "no kill of this instance in its log",
-            Coverage::Uncertain => "no kill of this instance in the log that was read",
-            Coverage::None => "its log was not read",
+            _ if own == 1 => "killed another process of this instance before".to_owned(),
+            _ if own > 1 => format!("killed {own} other processes of this instance before"),
+            Coverage::Whole => "no kill of this instance in its log".to_owned(),
+            Coverage::Uncertain => "no kill of this instance in the log that was read".to_owned(),
+            Coverage::None => "its log was not read".to_owned(),
         };
-        let others = account.kernel.kills.len();
         let others = (others > 0).then(|| words::count(others, "other kill in this pod", "other kills in this pod"));
-        return std::iter::once(known.to_owned()).chain(others).collect();
+        return std::iter::once(known).chain(others).collect();
     }
     let victims = match report.victims.as_slice() {
         [] => "killed nothing".to_owned(),

@@ -210,7 +210,7 @@ impl Judged<'_> {
             ),
             Cause::Pod { reason } => {
                 format!(
-                    "{who} was killed because the kubelet ended the pod ({}), not for memory: {end}.",
+                    "{who} was killed because the whole pod was ended ({}), not for memory: {end}.",
                     name_in_text(reason.as_bytes())
                 )
             }

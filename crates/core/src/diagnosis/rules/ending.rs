@@ -56,7 +56,7 @@ fn observation(judged: &Judged<'_>) -> Found {
             Some("terminationGracePeriodSeconds: 60".to_owned()),
         ),
         Cause::Pod { reason } => Found::that(
-            "The kubelet ended the pod",
+            "The whole pod was ended",
             format!("The status of the pod gives the reason {}.", name_in_text(reason.as_bytes())),
             PARTS,
         ),
