@@ -19,6 +19,7 @@ mod pod;
 mod quantity;
 mod reconcile;
 mod runtime;
+mod shown;
 mod source;
 mod witness;
 mod workload;
