@@ -17,7 +17,7 @@ use oomscope_sources::host_root::HostRoot;
 use oomscope_sources::kubernetes::api::Access;
 
 use super::kept::At;
-use super::output::CannotWrite;
+use super::output::{CannotWrite, answer};
 use super::{Colour, Outcome, When, complain, in_words};
 
 pub(super) const EXIT_CODES: &str = "\
@@ -160,8 +160,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Answer::Text => report::render(&audit, most(args), &Colour::options(args.color, false)),
         Answer::Json => json::audit(&audit).context("writing the answer as JSON")?,
     };
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context(CannotWrite)?;
+    answer(&text)?;
     let fails = args.fail_on.is_some_and(|fail_on| audit.worst() >= Some(fail_on.risk()));
     Ok(match (audit.unread, fails) {
         (1.., _) => Outcome::CannotRead,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use oomscope_core::report::json;
 
 use super::kept::At;
-use super::output::CannotWrite;
+use super::output::answer;
 use super::{Outcome, complain, show};
 
 /// Write an incident that `oomscope watch` has kept to a file, for `explain` and `show` on any machine
@@ -46,8 +46,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let line = json::line(&case).context("writing a case as JSON")? + "\n";
     let path = args.output.clone().unwrap_or_else(|| file_name(&case.id));
     if path == Path::new("-") {
-        let mut out = std::io::stdout().lock();
-        out.write_all(line.as_bytes()).and_then(|()| out.flush()).context(CannotWrite)?;
+        answer(&line)?;
         return Ok(Outcome::Explained);
     }
     write(&path, line.as_bytes(), args.force)?;

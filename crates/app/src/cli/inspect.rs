@@ -9,7 +9,6 @@ pub(super) mod pod;
 mod saved;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -22,7 +21,7 @@ use oomscope_core::inspect::{Inspection, InspectionDiff};
 use oomscope_core::report::{TextOptions, inspection as report, json};
 use oomscope_sources::host_root::HostRoot;
 
-use super::output::CannotWrite;
+use super::output::answer;
 use super::witnesses::Witnesses;
 use super::{Colour, Outcome, When, complain, in_words};
 use crate::progress::Progress;
@@ -234,8 +233,7 @@ impl Args {
 }
 
 fn show(text: &str) -> anyhow::Result<Outcome> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context(CannotWrite)?;
+    answer(text)?;
     Ok(Outcome::Explained)
 }
 

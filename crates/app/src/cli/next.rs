@@ -4,7 +4,6 @@ mod domain;
 mod members;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 
 use anyhow::{Context as _, bail};
@@ -18,7 +17,7 @@ use oomscope_sources::host_root::HostRoot;
 use oomscope_sources::node::{Node, NodeReading};
 use oomscope_sources::process::Proc;
 
-use super::output::CannotWrite;
+use super::output::answer;
 use super::target::Target;
 use super::{Colour, Outcome, When, complain};
 
@@ -97,8 +96,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Answer::Text => report::render(&outlook, &Colour::options(args.color, false)),
         Answer::Json => json::next(&outlook).context("writing the answer as JSON")? + "\n",
     };
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context(CannotWrite)?;
+    answer(&text)?;
     let nobody = outlook.nobody_would_be_killed();
     Ok(if nobody { Outcome::NothingFound } else { Outcome::Explained })
 }

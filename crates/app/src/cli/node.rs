@@ -1,6 +1,5 @@
 //! `oomscope node`: where all of this machine's memory is, how far it is from evictions, and who would go.
 
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -16,7 +15,7 @@ use oomscope_sources::host_root::HostRoot;
 use oomscope_sources::kubernetes::disk::memory_volumes;
 use oomscope_sources::node::Node;
 
-use super::output::CannotWrite;
+use super::output::answer;
 use super::witnesses::{Witnesses, host_name};
 use super::{Colour, Outcome, When, next};
 
@@ -80,8 +79,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Answer::Text => report::render(&ledger, args.count.get(), &Colour::options(args.color, false)),
         Answer::Json => json::ledger(&ledger).context("writing the answer as JSON")? + "\n",
     };
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context(CannotWrite)?;
+    answer(&text)?;
     Ok(Outcome::Explained)
 }
 

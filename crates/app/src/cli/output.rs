@@ -57,6 +57,12 @@ fn speaks_utf8() -> bool {
     })
 }
 
+/// Prints a whole answer.
+pub(crate) fn answer(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context(CannotWrite)
+}
+
 /// Standard output does not take what is written to it: nothing more can be shown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CannotWrite;

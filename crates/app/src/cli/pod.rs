@@ -5,7 +5,6 @@ mod asked;
 mod here;
 mod past;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -18,7 +17,7 @@ use oomscope_core::report::{json, runbook as report};
 use oomscope_core::runbook::{ContainerNow, PodPage, SCHEMA};
 use oomscope_sources::host_root::HostRoot;
 
-use super::output::CannotWrite;
+use super::output::answer;
 use super::{Colour, Outcome, When, complain, in_words, kept};
 
 pub(super) const EXIT_CODES: &str = "\
@@ -240,8 +239,7 @@ fn print(args: &Args, page: &PodPage) -> anyhow::Result<Outcome> {
         Answer::Text => report::render(page, &Colour::options(args.color, false)),
         Answer::Json => json::pod_page(page).context("writing the page as JSON")? + "\n",
     };
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context(CannotWrite)?;
+    answer(&text)?;
     Ok(Outcome::Explained)
 }
 

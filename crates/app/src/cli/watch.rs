@@ -182,10 +182,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
 
 fn witnesses(args: &Args) -> Option<Witnesses> {
     let root = HostRoot::at(&args.root);
-    let named = args.kubeconfig.is_some() || std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty());
-    let is_there = named || Access::in_cluster();
-    let cluster = (args.kubernetes == Kubernetes::Auto && is_there).then(|| Options {
-        api: Access::new(args.kubeconfig.as_deref(), None),
+    let api = Access::new(args.kubeconfig.as_deref(), None);
+    let cluster = (args.kubernetes == Kubernetes::Auto && api.is_given()).then(|| Options {
+        api: api.clone(),
         node: args.node.clone(),
         root: root.clone(),
         ..Options::default()

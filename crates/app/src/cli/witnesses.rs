@@ -59,9 +59,8 @@ impl Witnesses {
     }
 
     fn knows_the_api(&self) -> bool {
-        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let has_own = || std::env::home_dir().is_some_and(|home| home.join(".kube/config").exists());
-        self.kubeconfig.is_some() || Access::in_cluster() || is_set("KUBECONFIG") || has_own()
+        Access::new(self.kubeconfig.as_deref(), None).is_given() || has_own()
     }
 
     fn ask_api(&self, root: &HostRoot, names: &mut Directory) -> Result<Vec<Gap>, Gap> {
@@ -103,16 +102,26 @@ impl Witnesses {
 }
 
 fn add_containers(root: &HostRoot, names: &mut Directory, gaps: &mut Vec<Gap>) {
-    let (containers, missing) = containers_on_disk(root);
-    containers.into_iter().for_each(|container| names.see_container(container, Source::Disk));
-    match Cri::connect(root, None).and_then(|runtime| runtime.containers()) {
-        Ok(containers) => containers.into_iter().for_each(|container| names.see_container(container, Source::Cri)),
+    let (missing, runtime) = see_containers(root, names);
+    match runtime {
+        Ok(()) => {}
         Err(CriError::NoRuntime { tried }) if tried.is_empty() => gaps.extend(missing),
         Err(error) => {
             gaps.extend(missing);
             gaps.push(Gap::new("containers, from the runtime", error.to_string()));
         }
     }
+}
+
+/// The containers of the node's files and of its runtime; what of the files could not be read, and whether the runtime answered.
+pub(in crate::cli) fn see_containers(root: &HostRoot, names: &mut Directory) -> (Vec<Gap>, Result<(), CriError>) {
+    let (containers, missing) = containers_on_disk(root);
+    containers.into_iter().for_each(|container| names.see_container(container, Source::Disk));
+    let by_runtime = Cri::connect(root, None).and_then(|runtime| runtime.containers());
+    let runtime = by_runtime.map(|containers| {
+        containers.into_iter().for_each(|container| names.see_container(container, Source::Cri));
+    });
+    (missing, runtime)
 }
 
 /// As the downward API tells a pod, else the machine's own, which is what kubelets take.

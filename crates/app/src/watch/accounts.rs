@@ -62,7 +62,7 @@ pub(super) struct Accounts {
     since: Timestamp,
     /// The kernel's log was followed without a loss since then.
     log_whole_since: Timestamp,
-    kills: VecDeque<KillWitness>,
+    kills: Vec<KillWitness>,
     followed: VecDeque<Followed>,
     past: VecDeque<Past>,
     /// Pods whose ends are to be looked at, and when.
@@ -130,7 +130,7 @@ impl Accounts {
             names,
             since: Timestamp::now(),
             log_whole_since: Timestamp::now(),
-            kills: VecDeque::new(),
+            kills: Vec::new(),
             followed: VecDeque::new(),
             past: VecDeque::new(),
             changed: HashMap::new(),
@@ -169,7 +169,7 @@ impl Accounts {
     pub(super) fn told(&mut self, case: &Case, bytes: usize, past: bool) {
         if let Some(witness) = KillWitness::of(case) {
             self.kills.retain(|known| known.case != witness.case);
-            self.kills.push_back(witness);
+            self.kills.push(witness);
             let forgotten = self.kills.drain(..self.kills.len().saturating_sub(WITNESSES));
             self.settled = settled(self.settled, forgotten.filter_map(|kill| kill.at.wall));
         }
@@ -230,8 +230,7 @@ impl Accounts {
         let (due, waiting) = std::mem::take(&mut self.past).into_iter().partition::<VecDeque<Past>, _>(is_due);
         self.past = waiting;
         let directory = locked(&self.directory);
-        let kills: Vec<KillWitness> = self.kills.iter().cloned().collect();
-        let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.log_whole_since));
+        let reconciler = Reconciler::new(&directory, &self.kills, LogRead::Since(self.log_whole_since));
         let told = |mut past: Past| {
             accounts::name(&mut past.incident, &directory);
             if let Some(account) = reconciler.account_of(&past.id, &past.incident) {
@@ -274,8 +273,7 @@ impl Accounts {
         // What the kubelet was configured to do is no part of a kill's story.
         gaps.retain(|gap| !gap.wanted.starts_with("configuration"));
         let directory = locked(&self.directory);
-        let kills: Vec<KillWitness> = self.kills.iter().cloned().collect();
-        let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.log_whole_since));
+        let reconciler = Reconciler::new(&directory, &self.kills, LogRead::Since(self.log_whole_since));
         let mut again = Vec::new();
         for followed in self.followed.iter_mut().filter(|followed| followed.until > now) {
             let is_due = followed.due.is_some_and(|due| due <= now);
@@ -303,8 +301,7 @@ impl Accounts {
             return Vec::new();
         }
         let directory = locked(&self.directory);
-        let kills: Vec<KillWitness> = self.kills.iter().cloned().collect();
-        let reconciler = Reconciler::new(&directory, &kills, LogRead::Since(self.log_whole_since));
+        let reconciler = Reconciler::new(&directory, &self.kills, LogRead::Since(self.log_whole_since));
         let all = uids.iter().filter_map(|uid| Some(reconciler.untold_of(uid, directory.pod(uid)?))).flatten();
         let is_settled =
             |incident: &Incident| incident.at.wall.zip(self.settled).is_some_and(|(at, until)| at <= until);

@@ -139,18 +139,20 @@ fn line(row: &Row, domain: &Domain) -> Line {
         Some(_) => Role::Plain,
         None => Role::Dim,
     };
-    Line {
-        role,
-        cells: vec![
-            row.rank.map_or_else(String::new, |rank| rank.to_string()),
-            words::name(&row.process.comm),
-            row.process.pid.to_string(),
-            row.rank.map_or_else(|| "spared".to_owned(), |_| words::grouped(i128::from(row.points))),
-            row.memory_bytes.to_string(),
-            words::adj(row.process.oom_score_adj),
-            elsewhere.map_or_else(String::new, |cgroup| describe(cgroup.as_bytes())),
-        ],
-    }
+    Line { role, cells: cells(row, elsewhere.map_or_else(String::new, |cgroup| describe(cgroup.as_bytes()))) }
+}
+
+/// Of a process in the ranking: place, name, pid, score, memory, `oom_score_adj`, and where it lives.
+pub(in crate::report) fn cells(row: &Row, place: String) -> Vec<String> {
+    vec![
+        row.rank.map_or_else(String::new, |rank| rank.to_string()),
+        words::name(&row.process.comm),
+        row.process.pid.to_string(),
+        row.rank.map_or_else(|| "spared".to_owned(), |_| words::grouped(i128::from(row.points))),
+        row.memory_bytes.to_string(),
+        words::adj(row.process.oom_score_adj),
+        place,
+    ]
 }
 
 #[cfg(test)]

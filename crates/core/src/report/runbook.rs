@@ -3,7 +3,7 @@
 use super::page::Page;
 use super::style::Role;
 use super::table::{self, Row, Shrink, left, right};
-use super::text::TextOptions;
+use super::text::{self, TextOptions};
 use super::{inspection, next, one_line, words};
 use crate::case::Case;
 use crate::kubernetes::{NodeAccount, Source, State, ToldEvent};
@@ -32,7 +32,7 @@ pub fn render(pod: &PodPage, options: &TextOptions) -> String {
     }
     node(&mut page, pod.node.as_ref(), pod.node_memory);
     events(&mut page, &pod.events);
-    remedies(&mut page, pod);
+    text::remedies(&mut page, pod.remedies.get(..REMEDIES).unwrap_or(&pod.remedies));
     inspection::gaps(&mut page, &pod.gaps);
     page.finish()
 }
@@ -208,22 +208,5 @@ fn events(page: &mut Page, events: &[ToldEvent]) {
         let at = event.last.map_or_else(String::new, |at| format!("{}  ", at.strftime("%H:%M:%SZ")));
         let times = event.count.filter(|count| *count > 1).map_or_else(String::new, |count| format!(" (×{count})"));
         page.hanging(Role::Plain, "", 0, &format!("{at}{}{times}: {}", event.reason, event.message.trim()));
-    }
-}
-
-fn remedies(page: &mut Page, pod: &PodPage) {
-    if pod.remedies.is_empty() {
-        return;
-    }
-    page.heading("WHAT TO DO", if pod.remedies.len() > 1 { "best first" } else { "" });
-    for (at, remedy) in pod.remedies.iter().take(REMEDIES).enumerate() {
-        if at > 0 {
-            page.blank();
-        }
-        page.hanging(Role::Strong, &format!("{}.", at + 1), 3, &remedy.title);
-        page.paragraph(Role::Plain, 3, &remedy.detail);
-        if let Some(patch) = &remedy.patch {
-            page.patch(3, patch);
-        }
     }
 }

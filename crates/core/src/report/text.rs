@@ -5,7 +5,7 @@ use super::page::Page;
 use super::style::Role;
 use super::{accounts, memory, ranking, recorded, who, words};
 use crate::case::Case;
-use crate::diagnosis::Finding;
+use crate::diagnosis::{Finding, Remedy};
 use crate::evidence::{Evidence, EvidenceId, Gap};
 
 /// Narrowest and widest page.
@@ -57,7 +57,7 @@ pub fn render(case: &Case, options: &TextOptions) -> String {
     memory::write(&mut page, case);
     recorded::write(&mut page, case);
     ranking::write(&mut page, case);
-    remedies(&mut page, case);
+    remedies(&mut page, &case.diagnosis.remedies);
     findings(&mut page, case);
     gaps(&mut page, case);
     if options.evidence {
@@ -90,8 +90,8 @@ fn first_line(page: &mut Page, verdict: &str, sure: &str) {
     page.raw(&line);
 }
 
-fn remedies(page: &mut Page, case: &Case) {
-    let remedies = &case.diagnosis.remedies;
+/// WHAT TO DO.
+pub(super) fn remedies(page: &mut Page, remedies: &[Remedy]) {
     if remedies.is_empty() {
         return;
     }

@@ -5,12 +5,11 @@ use oomscope_core::kubernetes::{Directory, Source};
 use oomscope_sources::host_root::HostRoot;
 use oomscope_sources::kubernetes::Error;
 use oomscope_sources::kubernetes::api::{Access, Cluster};
-use oomscope_sources::kubernetes::cri::Cri;
-use oomscope_sources::kubernetes::disk::containers_on_disk;
 use oomscope_sources::kubernetes::kubelet::{Kubelet, KubeletAccess};
 use oomscope_sources::kubernetes::saved::read_saved;
 
 use super::{Args, Name, is_root_of_this_machine};
+use crate::cli::witnesses::see_containers;
 
 /// What they said.
 pub(super) struct Found {
@@ -85,13 +84,9 @@ fn ask_the_node(args: &Args, root: &HostRoot, found: &mut Found) {
             Err(error) => found.gaps.push(Gap::new("what the kubelet says of the pod", error.to_string())),
         }
     }
-    match Cri::connect(root, None).and_then(|runtime| runtime.containers()) {
-        Ok(containers) => {
-            containers.into_iter().for_each(|container| found.directory.see_container(container, Source::Cri));
-        }
-        Err(error) => found.gaps.push(Gap::new("what the container runtime says of the pod", error.to_string())),
+    let (missing, runtime) = see_containers(root, &mut found.directory);
+    if let Err(error) = runtime {
+        found.gaps.push(Gap::new("what the container runtime says of the pod", error.to_string()));
     }
-    let (containers, gaps) = containers_on_disk(root);
-    containers.into_iter().for_each(|container| found.directory.see_container(container, Source::Disk));
-    found.gaps.extend(gaps);
+    found.gaps.extend(missing);
 }

@@ -8,6 +8,7 @@ use crate::kubernetes::eviction::Ranked;
 use crate::ledger::{Ledger, Part};
 use crate::next;
 use crate::report::inspection::more;
+use crate::report::next::cells;
 use crate::report::page::Page;
 use crate::report::style::Role;
 use crate::report::table::{self, Row, Shrink, left, right};
@@ -89,14 +90,6 @@ fn process(row: &next::Row, names: &HashMap<&Untrusted, String>) -> Row {
     let cgroup = |cgroup: &Untrusted| names.get(cgroup).cloned().unwrap_or_else(|| describe(cgroup.as_bytes()));
     Row {
         role: if row.rank.is_some() { Role::Plain } else { Role::Dim },
-        cells: vec![
-            row.rank.map_or_else(String::new, |rank| rank.to_string()),
-            words::name(&row.process.comm),
-            row.process.pid.to_string(),
-            row.rank.map_or_else(|| "spared".to_owned(), |_| words::grouped(i128::from(row.points))),
-            row.memory_bytes.to_string(),
-            words::adj(row.process.oom_score_adj),
-            row.cgroup.as_ref().map_or_else(String::new, cgroup),
-        ],
+        cells: cells(row, row.cgroup.as_ref().map_or_else(String::new, cgroup)),
     }
 }
