@@ -158,8 +158,16 @@ fn replayed_events() {
 fn the_page_of_a_pod() {
     let folder = scenario("01-single-container-crashloop");
     let (objects, log) = (folder.to_str().unwrap(), folder.join("kmsg.txt"));
-    let ran =
-        run(&["pod", "shop/checkout-api-775874766-sgp8q", "--kubernetes", objects, "--log", log.to_str().unwrap()]);
+    let ran = run(&[
+        "pod",
+        "shop/checkout-api-775874766-sgp8q",
+        "--kubernetes",
+        objects,
+        "--label",
+        "team",
+        "--log",
+        log.to_str().unwrap(),
+    ]);
     ran.assert_code(0);
     let page: String =
         ran.out.lines().filter(|line| !line.contains("seen      ")).map(|line| format!("{line}\n")).collect();

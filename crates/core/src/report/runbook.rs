@@ -58,6 +58,10 @@ fn title(page: &mut Page, pod: &PodPage) {
     let facts: Vec<String> = facts.into_iter().flatten().collect();
     page.blank();
     page.facts("status", Role::Plain, &facts);
+    let labels = status.map(|pod| pod.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>());
+    if let Some(labels) = labels.filter(|labels| !labels.is_empty()) {
+        page.facts("labels", Role::Plain, &labels);
+    }
     page.facts("uid", Role::Dim, &identity.pod_uid.iter().cloned().collect::<Vec<_>>());
     let told = pod.source.map(|source| format!("from {source}"));
     // When somebody saved them, nobody knows.
