@@ -9,3 +9,4 @@ pub mod log_file;
 pub mod manifests;
 pub mod node;
 pub mod process;
+pub mod stacks;

@@ -6,7 +6,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::NodeMemory;
+use super::{NodeMemory, Stacks};
 use crate::text::Untrusted;
 use crate::units::Bytes;
 
@@ -281,18 +281,6 @@ pub struct Reaped {
 pub struct Panic {
     /// The text after `Kernel panic - not syncing: `.
     pub message: String,
-}
-
-/// Frames of the `Call Trace`, outermost last, without the `?` guesses.
-pub type KernelStack = Vec<String>;
-
-/// Call stacks of the trigger.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stacks {
-    /// User frames; the kernel log has none.
-    pub user: Vec<String>,
-    /// Kernel frames as printed: `try_charge_memcg+0x488/0x630`.
-    pub kernel: KernelStack,
 }
 
 /// Which parts of a report were in the log: what rules ask before they say "absent".

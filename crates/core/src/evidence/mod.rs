@@ -4,16 +4,19 @@
 mod cgroup_files;
 mod gap;
 mod kernel_report;
+mod kill_context;
 mod log_lines;
 mod node_memory;
 mod process;
+mod stack;
 
 pub use cgroup_files::{CounterChange, Counters, Events, Limits};
 pub use gap::Gap;
 pub use kernel_report::{
-    Comm, Constraint, Counter, KernelReport, KernelStack, LogExtent, Panic, Reaped, Scope, Stacks, Task, TaskTable,
-    Trigger, Victim,
+    Comm, Constraint, Counter, KernelReport, LogExtent, Panic, Reaped, Scope, Task, TaskTable, Trigger, Victim,
 };
+pub use kill_context::{ChainLevel, Hook, KillContext, Party, VictimMemory};
 pub use log_lines::{Evidence, EvidenceId, Part};
 pub use node_memory::{FreeBlocks, NodeMemory, Swap, Zone};
 pub use process::{Mapping, Occasion, Process, Snapshot};
+pub use stack::{FoundBy, Frame, KernelStack, Language, NamedBy, Stacks, VictimStack};

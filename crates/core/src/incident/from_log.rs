@@ -33,6 +33,8 @@ impl Incident {
             identity,
             timeline: None,
             counters: Vec::new(),
+            contexts: Vec::new(),
+            contexts: Vec::new(),
             kubernetes: None,
             recurrence: None,
             evidence,

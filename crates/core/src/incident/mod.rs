@@ -17,7 +17,7 @@ pub mod timeline;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{CounterChange, Evidence, Gap, KernelReport, Part};
+use crate::evidence::{CounterChange, Evidence, Gap, KernelReport, KillContext, Part};
 use crate::kubernetes::Account;
 use crate::time::When;
 use history::Recurrence;
@@ -58,6 +58,9 @@ pub struct Incident {
     /// read by a watcher only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counters: Vec<CounterChange>,
+    /// What programs in the kernel saw at the instant of the kills, one for each; where a watcher could load them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contexts: Vec<KillContext>,
     /// What Kubernetes says of it; absent where nobody was asked, or nobody knew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<Box<Account>>,

@@ -1,0 +1,36 @@
+//! From what the kernel copied of a program's stack to functions, files and lines.
+//!
+//! ```text
+//! RawStack + Space ─▶ Unwinder ─Address─▶ Symboliser ─▶ core::evidence::Frame
+//! ```
+//!
+//! Nothing here touches the process itself, which may be gone: a [`Space`] is taken while it lives.
+
+/// Registers of user space, as they were when the kernel was entered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Registers {
+    /// Instruction pointer.
+    pub ip: u64,
+    /// Stack pointer.
+    pub sp: u64,
+    /// Frame pointer.
+    pub bp: u64,
+    /// Link register; 0 on x86-64, which has none.
+    pub lr: u64,
+}
+
+/// What the kernel kept of the stack of one thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawStack {
+    /// The process.
+    pub pid: u32,
+    /// The thread.
+    pub tid: u32,
+    /// `None` for a kernel thread.
+    pub registers: Option<Registers>,
+    /// Addresses that the kernel found by following frame pointers, innermost first: the first is the instruction pointer, the
+    /// others are return addresses.
+    pub frame_pointers: Vec<u64>,
+    /// Bytes of the stack from the stack pointer upwards.
+    pub copy: Vec<u8>,
+}
