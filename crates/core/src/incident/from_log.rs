@@ -34,7 +34,6 @@ impl Incident {
             timeline: None,
             counters: Vec::new(),
             contexts: Vec::new(),
-            contexts: Vec::new(),
             kubernetes: None,
             recurrence: None,
             evidence,
