@@ -52,7 +52,7 @@ use crate::signals;
 use crate::store::Store;
 pub(crate) use accounts::Witnesses;
 use cgroups::{Cgroups, Parts, Subset, Told};
-pub(crate) use config::Config;
+pub(crate) use config::{Config, Ebpf};
 use evidence::Snapshots;
 use kills::Kills;
 use log::{Follower, News};
