@@ -4,41 +4,81 @@
 //! it does, the log is looked at often, because the kernel wakes readers of the log milliseconds late. Where no report comes, because
 //! the log is lost, limited or closed, the context is an incident by itself.
 
-use oomscope_core::evidence::{Gap, KernelReport, KillContext, Stacks};
+use oomscope_core::evidence::{Gap, KernelReport, KillContext, Stacks, Task};
 use oomscope_core::time::BootTime;
+use oomscope_sources::ebpf::KillId;
+
+use super::naming::NamedStack;
 
 /// The log is looked at this often while a report is awaited,
 const LOOK_US: u64 = 200;
 /// for so long. Then it comes when it comes: a slow console prints for seconds.
 const HURRY_US: u64 = 50_000;
 /// A report is of the same kill if it names the same victim within this time: a pid comes round again later than that.
-const SAME_US: u64 = 5_000_000;
+pub(super) const SAME_US: u64 = 5_000_000;
 /// How many wait, newest: a storm of kills whose reports the kernel's rate limit keeps back.
 const WAITING: usize = 1024;
 
 /// One kill as it was seen, and what was made of its stacks since.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct Sighting {
     /// Names it among those of this watcher.
-    pub(super) id: u64,
+    pub(super) id: KillId,
     pub(super) context: KillContext,
-    /// `None` until they are named, or where there are none.
+    /// As far as they are named; `None` before any is.
     pub(super) stacks: Option<Stacks>,
-    /// Stacks are being named.
-    pub(super) is_awaited: bool,
+    /// How many stacks are being named.
+    pub(super) naming: u32,
     pub(super) gaps: Vec<Gap>,
+}
+
+impl Sighting {
+    pub(super) const fn new(id: KillId, context: KillContext) -> Self {
+        Self { id, context, stacks: None, naming: 0, gaps: Vec::new() }
+    }
+
+    /// More is known of it.
+    pub(super) fn learn(&mut self, news: KillNews) {
+        match news {
+            KillNews::Tasks { tasks, are_all } => {
+                self.context.tasks = tasks;
+                self.context.tasks_complete = are_all;
+            }
+            KillNews::Naming => self.naming += 1,
+            KillNews::Named { stack, gaps } => {
+                self.naming = self.naming.saturating_sub(1);
+                self.gaps.extend(gaps);
+                let stacks = self.stacks.get_or_insert_default();
+                match stack {
+                    NamedStack::Trigger { user, kernel } => (stacks.user, stacks.kernel) = (user, kernel),
+                    NamedStack::Victim(victim) => stacks.victims.push(victim),
+                }
+            }
+        }
+    }
+}
+
+/// What comes to be known of a kill after it was seen.
+#[derive(Clone, Debug)]
+pub(super) enum KillNews {
+    /// The processes of the cgroup.
+    Tasks { tasks: Vec<Task>, are_all: bool },
+    /// A stack of it came and is being named.
+    Naming,
+    /// It is named.
+    Named { stack: NamedStack, gaps: Vec<Gap> },
 }
 
 /// Those whose report has not been read.
 #[derive(Debug, Default)]
 pub(super) struct Contexts {
-    waiting: Vec<Seen>,
+    waiting: Vec<Sighting>,
     /// Given up to keep the number bounded.
     dropped: u64,
 }
 
 impl Contexts {
-    pub(super) fn add(&mut self, seen: Seen) {
+    pub(super) fn add(&mut self, seen: Sighting) {
         if self.waiting.len() >= WAITING {
             self.waiting.remove(0);
             self.dropped += 1;
@@ -47,8 +87,8 @@ impl Contexts {
     }
 
     /// Those of the victims of a report, which happened `at`; in order of death.
-    pub(super) fn take(&mut self, report: &KernelReport, at: BootTime) -> Vec<Seen> {
-        let is_of_it = |seen: &mut Seen| {
+    pub(super) fn take(&mut self, report: &KernelReport, at: BootTime) -> Vec<Sighting> {
+        let is_of_it = |seen: &mut Sighting| {
             let victim = seen.context.victim.pid;
             seen.context.at.0.abs_diff(at.0) <= SAME_US && report.victims.iter().any(|known| known.pid == victim)
         };
@@ -56,17 +96,17 @@ impl Contexts {
     }
 
     /// Those of one cgroup's processes.
-    pub(super) fn take_in(&mut self, key: u64) -> Vec<Seen> {
+    pub(super) fn take_in(&mut self, key: u64) -> Vec<Sighting> {
         self.waiting.extract_if(.., |seen| seen.context.victim.cgroup_id == key).collect()
     }
 
     /// Those whose report was awaited since before `since`.
-    pub(super) fn overdue(&mut self, since: BootTime) -> Vec<Seen> {
+    pub(super) fn overdue(&mut self, since: BootTime) -> Vec<Sighting> {
         self.waiting.extract_if(.., |seen| seen.context.at <= since).collect()
     }
 
     /// One that still waits.
-    pub(super) fn find(&mut self, id: u64) -> Option<&mut Seen> {
+    pub(super) fn find(&mut self, id: KillId) -> Option<&mut Sighting> {
         self.waiting.iter_mut().find(|seen| seen.id == id)
     }
 

@@ -41,15 +41,23 @@ impl Spaces {
         }
     }
 
-    /// That of a process that is being killed: what is there now is better than what was, where it still can be had.
-    pub(super) fn at_kill(&self, pid: u32, now: BootTime) -> Option<Arc<Space>> {
+    /// Takes that of a process that is being killed: what is there now is better than what was, where it still can be had.
+    pub(super) fn at_kill(&self, pid: u32, now: BootTime) {
         self.take(pid, now);
+    }
+
+    /// As it was taken last.
+    pub(super) fn known(&self, pid: u32) -> Option<Arc<Space>> {
         self.lock().get(&pid).map(|kept| Arc::clone(&kept.space))
     }
 
     fn take(&self, pid: u32, now: BootTime) {
         // Not with the lock held: it may take a millisecond.
         let Ok(space) = self.proc.space(pid) else { return };
+        if space.mappings().is_empty() {
+            // It has given up its memory already.
+            return;
+        }
         let mut kept = self.lock();
         if kept.len() >= KEPT
             && !kept.contains_key(&pid)
