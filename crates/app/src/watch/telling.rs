@@ -16,6 +16,7 @@ use super::contexts::Sighting;
 use super::evidence::Sealed;
 use super::kills::{Open, PATIENCE_US, SETTLE_US, Untold};
 use super::output::Message;
+use crate::cli::counted;
 
 /// A counter that rose longer ago than this belongs to another kill than the one whose line is being read.
 const WAITING_US: u64 = 500_000;
@@ -238,6 +239,11 @@ impl Watcher<'_> {
 
     /// Kills that were seen in the kernel, and that neither log nor counter told of in time.
     pub(super) fn tell_unreported(&mut self, now: BootTime) {
+        let dropped = self.contexts.dropped();
+        if dropped > 0 {
+            let what = format!("{} that programs in the kernel saw", counted(dropped, "kill"));
+            self.gaps.push(Gap::new(what, "the log told of none of them, and there were too many to wait"));
+        }
         for sighting in self.contexts.overdue(BootTime(now.0.saturating_sub(self.patience_us()))) {
             let cgroup = sighting.context.victim.cgroup_id;
             if !self.cgroups.known.contains_key(&cgroup) && !self.cgroups.watches_all() {
