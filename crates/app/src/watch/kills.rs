@@ -92,6 +92,11 @@ impl Kills {
         self.open.push(Open { event, at, due, incident, revision: 1, sightings });
     }
 
+    /// Stacks of one that is open are being named.
+    pub(super) fn awaits_names(&self) -> bool {
+        self.open.iter().any(Open::is_being_named)
+    }
+
     /// What a program in the kernel saw of a kill that was told.
     pub(super) fn sighting(&mut self, id: KillId) -> Option<&mut Sighting> {
         self.open.iter_mut().flat_map(|open| &mut open.sightings).find(|sighting| sighting.id == id)

@@ -75,6 +75,8 @@ use wake::Waker;
 const LONGEST_WAIT_US: u64 = 250_000;
 /// Where this is set, what was recorded is counted at the end: for the benchmark.
 const STATISTICS: &str = "OOMSCOPE_STATS";
+/// How long the names of stacks are awaited at the end.
+const LAST_NAMES_US: u64 = 5_000_000;
 /// What is old is forgotten this often.
 const TIDY_US: u64 = 10_000_000;
 
@@ -395,6 +397,19 @@ impl<'a> Watcher<'a> {
         self.output.send(Message::Notice(Notice { at, cgroup, event }));
     }
 
+    /// Stacks of kills that were told may still be on their way.
+    fn await_names(&mut self) {
+        let until = BootTime(since_boot().0.saturating_add(LAST_NAMES_US));
+        while self.kills.awaits_names() && since_boot() < until {
+            if self.wait().is_err() {
+                return;
+            }
+            let mut told = Vec::new();
+            self.hear_reader(&mut told);
+            self.hear(told, since_boot());
+        }
+    }
+
     /// What is still open is told as it is.
     pub(crate) fn finish(&mut self) {
         self.read_log();
@@ -403,6 +418,7 @@ impl<'a> Watcher<'a> {
             log.finish(&mut news);
             self.take_news(news);
         }
+        self.await_names();
         let now = since_boot();
         for open in self.kills.drain() {
             self.tell_again(open, now);
