@@ -6,6 +6,8 @@
 //!
 //! Nothing here touches the process itself, which may be gone: a [`Space`] is taken while it lives.
 
+pub mod interpreters;
+
 /// Registers of user space, as they were when the kernel was entered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Registers {
