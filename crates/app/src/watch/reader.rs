@@ -17,13 +17,16 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use oomscope_core::evidence::{Gap, Occasion, Process, Snapshot};
+use oomscope_core::evidence::{Gap, KillContext, Occasion, Process, Snapshot};
 use oomscope_core::time::BootTime;
 use oomscope_core::units::Bytes;
 use oomscope_sources::cgroup::{Alarm, AlarmKind, Alarms};
 use oomscope_sources::clock::since_boot;
+use oomscope_sources::ebpf::KillId;
 use oomscope_sources::process::{Depth, Proc, real_time};
 
+use super::contexts::KillNews;
+use super::spaces::Spaces;
 use super::wake::Waker;
 
 /// Looked at for each alarm: the largest.
@@ -47,7 +50,7 @@ const PIDS_BYTES: u64 = 4096;
 /// Alarms of one cgroup that come faster are one.
 const ALARM_EVERY_US: u64 = 5_000;
 /// Of SCHED_FIFO: the lowest there is, which is still above every ordinary thread.
-const PRIORITY: u8 = 1;
+pub(super) const PRIORITY: u8 = 1;
 
 /// What the reader saw.
 #[derive(Debug)]
@@ -64,6 +67,20 @@ pub(super) enum Seen {
         pids: Vec<u32>,
         /// Of its largest processes; empty where it was too soon after the last.
         snapshots: Vec<Snapshot>,
+    },
+    /// A program in the kernel saw a kill.
+    Killed {
+        /// Which.
+        id: KillId,
+        /// What it saw.
+        context: Box<KillContext>,
+    },
+    /// More of a kill that was seen.
+    OfKill {
+        /// Which.
+        id: KillId,
+        /// What.
+        news: KillNews,
     },
     /// It runs with less than it wants.
     Gap(Gap),
@@ -91,6 +108,15 @@ impl Subject {
 /// Every subject, by key.
 pub(super) type Subjects = Arc<Mutex<HashMap<u64, Subject>>>;
 
+/// What it looks at.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// Kept for the stacks of those whose they are; `None` where nobody will ask.
+    pub(super) spaces: Option<Spaces>,
+    pub(super) proc: Proc,
+    pub(super) subjects: Subjects,
+}
+
 /// The thread.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -103,15 +129,16 @@ impl Reader {
     /// Starts it.
     pub(super) fn start(
         alarms: Arc<Alarms>,
-        proc: Proc,
-        subjects: Subjects,
+        reading: Reading,
         to: Sender<Seen>,
         waker: Waker,
     ) -> std::io::Result<Self> {
+        let Reading { spaces, proc, subjects } = reading;
         let stopped = Arc::new(AtomicBool::new(false));
         let work = Work {
             alarms: Arc::clone(&alarms),
             stopped: Arc::clone(&stopped),
+            spaces,
             proc,
             subjects,
             to,
@@ -193,6 +220,7 @@ impl Allowance {
 struct Work {
     alarms: Arc<Alarms>,
     stopped: Arc<AtomicBool>,
+    spaces: Option<Spaces>,
     proc: Proc,
     subjects: Subjects,
     to: Sender<Seen>,
@@ -273,6 +301,9 @@ impl Work {
             }
             let began = since_boot();
             snapshots.extend(self.snapshot(*pid, at, occasion));
+            if let Some(spaces) = &self.spaces {
+                spaces.keep(*pid, at);
+            }
             self.allowance(occasion).spend(began, since_boot());
         }
         snapshots

@@ -3,6 +3,7 @@
 
 mod cgroup_files;
 mod gap;
+mod hot_stacks;
 mod kernel_report;
 mod kill_context;
 mod log_lines;
@@ -12,6 +13,7 @@ mod stack;
 
 pub use cgroup_files::{CounterChange, Counters, Events, Limits};
 pub use gap::Gap;
+pub use hot_stacks::{HotStack, HotStacks};
 pub use kernel_report::{
     Comm, Constraint, Counter, KernelReport, LogExtent, Panic, Reaped, Scope, Task, TaskTable, Trigger, Victim,
 };

@@ -1,0 +1,114 @@
+//! Names the frames of stacks, on a thread of its own: reading the symbols of a large program takes a second.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::thread::JoinHandle;
+
+use oomscope_core::evidence::{FoundBy, Frame, Gap, KernelStack, VictimStack};
+use oomscope_sources::ebpf::{KernelSymbols, KillId, UserStack};
+use oomscope_sources::host_root::HostRoot;
+use oomscope_sources::stacks::{Space, Symboliser, Unwinder};
+
+use super::contexts::KillNews;
+use super::reader::Seen;
+use super::wake::Waker;
+
+/// Whose stack it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Of the task that asked.
+    Trigger,
+    /// Of a victim that did not.
+    Victim,
+}
+
+/// One stack.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) id: KillId,
+    pub(super) of: Of,
+    pub(super) user: UserStack,
+    /// Innermost first; empty for a victim.
+    pub(super) kernel: Vec<u64>,
+    /// `None` where the process had ended before it could be looked at.
+    pub(super) space: Option<Arc<Space>>,
+}
+
+/// Innermost first.
+#[derive(Clone, Debug)]
+pub(super) enum NamedStack {
+    Trigger { user: Vec<Frame>, kernel: KernelStack },
+    Victim(VictimStack),
+}
+
+/// Names until nobody sends any more.
+pub(super) fn start(
+    root: &HostRoot,
+    jobs: Receiver<Job>,
+    to: Sender<Seen>,
+    waker: Waker,
+) -> std::io::Result<JoinHandle<()>> {
+    let mut namer = Namer {
+        kernel: KernelSymbols::new(root.clone()),
+        unwinder: Unwinder::default(),
+        symboliser: Symboliser::default(),
+    };
+    std::thread::Builder::new().name("naming".into()).spawn(move || {
+        for job in jobs {
+            let id = job.id;
+            let _ = to.send(Seen::OfKill { id, news: namer.name(job) });
+            waker.wake();
+        }
+    })
+}
+
+struct Namer {
+    kernel: KernelSymbols,
+    unwinder: Unwinder,
+    symboliser: Symboliser,
+}
+
+impl Namer {
+    fn name(&mut self, job: Job) -> KillNews {
+        let mut gaps = Vec::new();
+        let user = self.user(&job, &mut gaps);
+        let stack = match job.of {
+            Of::Trigger => NamedStack::Trigger { user, kernel: self.kernel(&job.kernel, &mut gaps) },
+            Of::Victim => NamedStack::Victim(VictimStack { pid: job.user.raw.pid, tid: job.user.raw.tid, user }),
+        };
+        KillNews::Named { stack, gaps }
+    }
+
+    fn kernel(&mut self, addresses: &[u64], gaps: &mut Vec<Gap>) -> KernelStack {
+        self.kernel.name(addresses).unwrap_or_else(|gap| {
+            gaps.push(gap);
+            addresses.iter().map(|address| format!("{address:#x}")).collect()
+        })
+    }
+
+    fn user(&mut self, job: &Job, gaps: &mut Vec<Gap>) -> Vec<Frame> {
+        let Some(space) = &job.space else {
+            let what = format!("the functions of process {}'s stack", job.user.raw.pid);
+            gaps.push(Gap::new(what, "it had ended before its memory map could be read"));
+            return unnamed(&job.user);
+        };
+        let unwound = self.unwinder.unwind(space, &job.user.raw);
+        self.symboliser.frames(space, &unwound.addresses)
+    }
+}
+
+/// What the kernel itself knew of the files: enough to name them later, elsewhere.
+fn unnamed(stack: &UserStack) -> Vec<Frame> {
+    let addresses = stack.raw.frame_pointers.iter().enumerate();
+    let frame = |(depth, address): (usize, &u64)| {
+        let file = stack.files.get(depth).and_then(Option::as_ref);
+        Frame {
+            address: Some(if depth == 0 { *address } else { address.saturating_sub(1) }),
+            offset: file.map(|file| file.offset),
+            build_id: file.map(|file| file.build_id.clone()),
+            found_by: if depth == 0 { FoundBy::Registers } else { FoundBy::FramePointer },
+            ..Frame::default()
+        }
+    };
+    addresses.map(frame).collect()
+}

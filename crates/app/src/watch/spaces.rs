@@ -1,0 +1,78 @@
+//! The address spaces of processes that may be killed soon, taken while they live.
+//!
+//! What is mapped where, and a way into the process's files, is what its stack is named by, and neither can be had once it has ended.
+//! So both are taken when its cgroup comes near its limit, again when that is some time ago, and at the latest when a program in the
+//! kernel says that it is being killed: a race that is won more often than not.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use oomscope_core::time::BootTime;
+use oomscope_sources::process::Proc;
+use oomscope_sources::stacks::Space;
+
+/// How many are kept, of the processes looked at last: each holds two descriptors and some KiB.
+const KEPT: usize = 512;
+/// What is older is taken again: libraries are loaded, code is compiled at run time.
+const FRESH_US: u64 = 10_000_000;
+
+/// Shared by the threads that take them and the one that names stacks.
+#[derive(Clone, Debug)]
+pub(super) struct Spaces {
+    proc: Proc,
+    kept: Arc<Mutex<HashMap<u32, Kept>>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    space: Arc<Space>,
+    taken: BootTime,
+}
+
+impl Spaces {
+    pub(super) fn new(proc: Proc) -> Self {
+        Self { proc, kept: Arc::default() }
+    }
+
+    /// Takes that of a process, unless it was taken a short while ago.
+    pub(super) fn keep(&self, pid: u32, now: BootTime) {
+        if !self.is_fresh(pid, now) {
+            self.take(pid, now);
+        }
+    }
+
+    /// Takes that of a process that is being killed: what is there now is better than what was, where it still can be had.
+    pub(super) fn at_kill(&self, pid: u32, now: BootTime) {
+        self.take(pid, now);
+    }
+
+    /// As it was taken last.
+    pub(super) fn known(&self, pid: u32) -> Option<Arc<Space>> {
+        self.lock().get(&pid).map(|kept| Arc::clone(&kept.space))
+    }
+
+    fn take(&self, pid: u32, now: BootTime) {
+        // Not with the lock held: it may take a millisecond.
+        let Ok(space) = self.proc.space(pid) else { return };
+        if space.mappings().is_empty() {
+            // It has given up its memory already.
+            return;
+        }
+        let mut kept = self.lock();
+        if kept.len() >= KEPT
+            && !kept.contains_key(&pid)
+            && let Some(oldest) = kept.iter().min_by_key(|(_, kept)| kept.taken).map(|(pid, _)| *pid)
+        {
+            kept.remove(&oldest);
+        }
+        kept.insert(pid, Kept { space: Arc::new(space), taken: now });
+    }
+
+    fn is_fresh(&self, pid: u32, now: BootTime) -> bool {
+        self.lock().get(&pid).is_some_and(|kept| now.0.saturating_sub(kept.taken.0) < FRESH_US)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
