@@ -12,6 +12,7 @@ mod cpu;
 mod elf;
 mod file;
 mod go_table;
+pub mod interpreters;
 mod module;
 mod runtime;
 mod space;
