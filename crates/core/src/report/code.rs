@@ -37,12 +37,8 @@ pub(super) fn at_kill(case: &Case) -> Vec<Shown<'_>> {
         own: own_code(&stacks.user),
         most: FRAMES,
     });
-    let victim = |stack| Shown {
-        label: "victim in",
-        whose: Some(name(case, stack)),
-        own: own_code(&stack.user),
-        most: FEW_FRAMES,
-    };
+    let victim =
+        |stack| Shown { label: "victim", whose: Some(name(case, stack)), own: own_code(&stack.user), most: FEW_FRAMES };
     asked.into_iter().chain(victims(stacks).take(VICTIMS).map(victim)).collect()
 }
 
@@ -60,9 +56,9 @@ pub(super) fn left_out(own: &OwnCode<'_>) -> Option<String> {
     own.left_out_in_words().map(|words| format!("left out: {words}"))
 }
 
-/// `the code that made memory resident in the last 5 min`.
+/// `of what was made resident in the last 5 min`.
 pub(super) fn hot_title(hot: &HotStacks) -> String {
-    format!("the code that made memory resident in the last {}", words::duration(hot.length_us()))
+    format!("of what was made resident in the last {}", words::span(hot.length_us()))
 }
 
 /// The hottest functions with their shares.
@@ -81,8 +77,8 @@ pub(super) fn unnamed(case: &Case) -> Option<String> {
     let is_unnamed = |frame: &&Frame| frame.function.is_none();
     let shown = own_code(&stacks.user).frames.into_iter().take(FRAMES).filter(is_unnamed).count();
     (shown > 0).then(|| {
-        let frames = words::count(shown, "frame has no name", "frames have no names");
-        format!("{frames}: their module, offset and build id are in the JSON, to be named where the symbols are")
+        let frames = words::count(shown, "frame", "frames");
+        format!("{frames} without a name; the JSON has what it takes to name them where the symbols are")
     })
 }
 
@@ -95,8 +91,9 @@ pub(super) fn write(page: &mut Page, case: &Case) {
     page.heading("WHICH CODE", "who asks last is not always who took the memory");
     for stack in &shown {
         if let Some(whose) = &stack.whose {
-            page.fact(stack.label, Role::Plain, whose);
-            page.chain("", Role::Plain, &stack.own.pieces(stack.most, Places::First));
+            let mut pieces = vec![format!("{whose} in")];
+            pieces.extend(stack.own.pieces(stack.most, Places::First));
+            page.chain(stack.label, Role::Plain, &pieces);
         } else {
             page.chain(stack.label, Role::Strong, &stack.own.pieces(stack.most, Places::All));
             page.facts("", Role::Dim, &left_out(&stack.own).into_iter().chain(unnamed(case)).collect::<Vec<_>>());

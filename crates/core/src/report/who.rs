@@ -107,12 +107,16 @@ fn victim_table(page: &mut Page, victims: &[Victim]) {
 }
 
 fn trigger_facts(report: &KernelReport, trigger: &Trigger) -> Vec<String> {
-    let is_victim = trigger.pid.is_some() && report.victims.iter().any(|v| Some(v.pid) == trigger.pid);
+    let is_victim = trigger.process().is_some() && report.victims.iter().any(|v| Some(v.pid) == trigger.process());
+    let is_thread = trigger.tgid.is_some() && trigger.tgid != trigger.pid;
     let who = words::process(trigger.comm.as_ref(), "thread", trigger.pid);
-    let relation = match (is_victim, report.victims.len()) {
-        (true, 1) => ", the victim itself",
-        (true, _) => ", one of the victims",
-        (false, _) => "",
+    let relation = match (is_victim, is_thread, report.victims.len()) {
+        (true, true, 1) => ", a thread of the victim".to_owned(),
+        (true, true, _) => ", a thread of one of the victims".to_owned(),
+        (true, false, 1) => ", the victim itself".to_owned(),
+        (true, false, _) => ", one of the victims".to_owned(),
+        (false, true, _) => process_of(report, trigger),
+        (false, false, _) => String::new(),
     };
     let asked = match report.order {
         _ if words::is_by_hand(report) => Some("sysrq-f: asked for by hand".to_owned()),
@@ -122,6 +126,12 @@ fn trigger_facts(report: &KernelReport, trigger: &Trigger) -> Vec<String> {
     // The flags matter where one page would not have done: they say what the kernel may do to find several in a row.
     let flags = report.gfp_flags.clone().filter(|_| report.order.is_some_and(|order| order > 0));
     [Some(format!("{who}{relation}")), asked, flags].into_iter().flatten().collect()
+}
+
+/// `, of worker (pid 701)`.
+fn process_of(report: &KernelReport, trigger: &Trigger) -> String {
+    let task = report.tasks.iter().find(|task| Some(task.pid) == trigger.tgid);
+    format!(", of {}", words::process(task.map(|task| &task.comm), "pid", trigger.tgid))
 }
 
 fn cgroups(page: &mut Page, report: &KernelReport) {
