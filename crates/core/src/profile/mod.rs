@@ -15,6 +15,8 @@ mod builder;
 pub mod folded;
 mod functions;
 pub mod held;
+#[cfg(test)]
+pub(crate) mod made_up;
 mod share;
 pub mod tree;
 mod weigh;
