@@ -7,7 +7,7 @@
 //! [`Occasion`]: oomscope_core::evidence::Occasion
 
 mod fds;
-mod folder;
+pub(crate) mod folder;
 mod handles;
 mod meter;
 mod priority;
@@ -56,7 +56,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn new(pid: u32, path: PathBuf, source: io::Error) -> Self {
+    pub(crate) fn new(pid: u32, path: PathBuf, source: io::Error) -> Self {
         let gone = source.kind() == io::ErrorKind::NotFound
             || source.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error());
         if gone { Self::Gone { pid } } else { Self::File { path, source } }
@@ -66,7 +66,7 @@ impl Error {
 /// The /proc of a machine.
 #[derive(Clone, Debug)]
 pub struct Proc {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 impl Proc {

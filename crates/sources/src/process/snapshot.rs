@@ -1,18 +1,12 @@
 //! The dear files of one process, at a moment that matters.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
-
 use oomscope_core::evidence::{Gap, Mapping, Occasion, Process, Snapshot};
 use oomscope_core::formats::proc::{MAX_NAMES, MappingSums, SmapsRollup};
 use oomscope_core::time::BootTime;
-use rustix::fs::OFlags;
 
 use super::folder::Folder;
 use super::{Proc, cheap_files, cmdline, fds};
 
-/// A line of maps is a path of at most a page and some numbers.
-const MAX_LINE: u64 = 8192;
 /// Lines of maps or smaps that are read: as many mappings as `vm.max_map_count` ordinarily allows, 25 lines each, twice.
 const MAX_LINES: usize = 65_536 * 50;
 
@@ -126,25 +120,16 @@ impl Taken {
 
 /// The mappings by name, and why there are not all of them, where there are not.
 fn mappings(folder: &Folder, name: &str) -> std::io::Result<(Vec<Mapping>, Option<String>)> {
-    let mut file = BufReader::with_capacity(64 << 10, File::from(folder.open_file(name, OFlags::RDONLY)?));
     let mut sums = MappingSums::default();
-    let mut line = Vec::new();
-    let mut lines = 0;
-    loop {
-        line.clear();
-        if (&mut file).take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        lines += 1;
-        if lines > MAX_LINES {
-            return Ok((
-                sums.finish(),
-                Some(format!("it has more than the {MAX_LINES} lines of {name} that are read")),
-            ));
-        }
-        sums.line(line.strip_suffix(b"\n").unwrap_or(&line));
+    let mut seen = false;
+    let all = folder.lines(name, MAX_LINES, |line| {
+        seen = true;
+        sums.line(line);
+    })?;
+    if !all {
+        return Ok((sums.finish(), Some(format!("it has more than the {MAX_LINES} lines of {name} that are read"))));
     }
-    if lines == 0 {
+    if !seen {
         return Err(std::io::Error::other(GIVEN_UP));
     }
     let cut = sums.overflowed().then(|| format!("more than {MAX_NAMES} names; the rest stand together"));

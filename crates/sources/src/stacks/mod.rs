@@ -6,6 +6,18 @@
 //!
 //! Nothing here touches the process itself, which may be gone: a [`Space`] is taken while it lives.
 
+mod file;
+mod runtime;
+mod space;
+mod symbolise;
+mod unwind;
+
+pub use file::Identity;
+pub use runtime::Runtime;
+pub use space::{MappedFile, Mapping, Space};
+pub use symbolise::Symboliser;
+pub use unwind::{Address, Unwinder, Unwound};
+
 /// Registers of user space, as they were when the kernel was entered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Registers {

@@ -27,6 +27,11 @@ pub(super) fn first_number<T: FromStr>(value: &[u8]) -> Option<T> {
     number(value.split(u8::is_ascii_whitespace).next()?)
 }
 
+/// The last of several numbers.
+pub(super) fn last_number<T: FromStr>(value: &[u8]) -> Option<T> {
+    number(value.trim_ascii().rsplit(u8::is_ascii_whitespace).next()?)
+}
+
 /// `1234 kB`.
 pub(super) fn kib(value: &[u8]) -> Option<Bytes> {
     number(value.strip_suffix(b"kB")?).map(Bytes::from_kib)

@@ -3,10 +3,10 @@
 //! A process may have 65,530 mappings (`vm.max_map_count`) or, where that was raised, millions, and smaps has 25 lines for each.
 //! So the files are taken line by line, and only what is added up is kept.
 
-use bstr::ByteSlice;
 use indexmap::IndexMap;
 
 use super::fields::{field, kib};
+use super::maps::MapsLine;
 use crate::evidence::Mapping;
 use crate::text::Untrusted;
 use crate::units::Bytes;
@@ -31,8 +31,9 @@ pub struct MappingSums {
 impl MappingSums {
     /// Takes the next line of `maps` or `smaps`, without its newline.
     pub fn line(&mut self, line: &[u8]) {
-        if let Some((size, name)) = header(line) {
-            self.begin(size, name);
+        if let Some(mapping) = MapsLine::parse(line) {
+            let name = if mapping.path.is_empty() { ANON } else { mapping.path };
+            self.begin(mapping.end - mapping.start, name);
         } else if let Some((name, value)) = field(line) {
             self.add(name, value);
         }
@@ -76,25 +77,6 @@ impl MappingSums {
             *sum = Some(Bytes(sum.map_or(0, |b| b.0).saturating_add(more)));
         }
     }
-}
-
-/// `7f0c8e600000-7f0c8e628000 r--p 00000000 fe:01 1234    /usr/lib/x.so`: its size, its name. The kernel writes a newline in a
-/// path as `\012`, so no path can make a line of its own.
-fn header(line: &[u8]) -> Option<(u64, &[u8])> {
-    let (range, mut rest) = line.split_once_str(b" ")?;
-    let (start, end) = range.split_once_str(b"-")?;
-    let size = address(end)?.checked_sub(address(start)?)?;
-    for _permissions_offset_device_inode in 0..4 {
-        let rest_of = rest.trim_ascii_start();
-        let end = rest_of.find_byte(b' ').unwrap_or(rest_of.len());
-        rest = rest_of.get(end..)?;
-    }
-    let name = rest.trim_ascii_start();
-    Some((size, if name.is_empty() { ANON } else { name }))
-}
-
-fn address(hex: &[u8]) -> Option<u64> {
-    u64::from_str_radix(hex.to_str().ok()?, 16).ok()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod cgroup;
 mod fields;
 mod mappings;
+mod maps;
 mod meminfo;
 mod smaps_rollup;
 mod stat;
@@ -13,6 +14,7 @@ mod status;
 
 pub use cgroup::memory_cgroup;
 pub use mappings::{MAX_NAMES, MappingSums};
+pub use maps::MapsLine;
 pub use meminfo::MemInfo;
 pub use smaps_rollup::SmapsRollup;
 pub use stat::Stat;

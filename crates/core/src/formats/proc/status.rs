@@ -1,6 +1,6 @@
 //! /proc/PID/status.
 
-use super::fields::{fields, first_number, kib, number};
+use super::fields::{fields, first_number, kib, last_number, number};
 use crate::units::Bytes;
 
 /// The fields that matter for memory. A kernel thread, and a process that has given up its memory, has no sizes.
@@ -11,6 +11,8 @@ use crate::units::Bytes;
 pub struct Status {
     /// Thread group: the process.
     pub tgid: Option<u32>,
+    /// Its pid as it sees itself: in the innermost of its pid namespaces (≥ 4.1).
+    pub namespace_pid: Option<u32>,
     /// Parent.
     pub ppid: Option<u32>,
     /// Real user id.
@@ -41,6 +43,7 @@ impl Status {
         for (name, value) in fields(bytes) {
             match name {
                 b"Tgid" => status.tgid = number(value),
+                b"NStgid" => status.namespace_pid = last_number(value),
                 b"PPid" => status.ppid = number(value),
                 b"Uid" => status.uid = first_number(value),
                 b"Threads" => status.threads = number(value),
@@ -62,7 +65,7 @@ impl Status {
 mod tests {
     use super::*;
 
-    const SHELL: &[u8] = b"Name:\tev\\nTgid:\\t7\\nil\nUmask:\t0022\nTgid:\t15782\nPPid:\t15771\nUid:\t1000\t0\t0\t0\nKthread:\t0\n\
+    const SHELL: &[u8] = b"Name:\tev\\nTgid:\\t7\\nil\nUmask:\t0022\nTgid:\t15782\nPPid:\t15771\nNStgid:\t15782\t7\t1\nUid:\t1000\t0\t0\t0\nKthread:\t0\n\
         VmRSS:\t    1616 kB\nRssAnon:\t     112 kB\nRssFile:\t    1504 kB\nRssShmem:\t       0 kB\nVmPTE:\t      44 kB\n\
         VmSwap:\t       8 kB\nThreads:\t3\n";
 
@@ -74,6 +77,7 @@ mod tests {
             (status.tgid, status.ppid, status.uid, status.threads),
             (Some(15782), Some(15771), Some(1000), Some(3))
         );
+        assert_eq!(status.namespace_pid, Some(1));
         assert_eq!((status.rss_anon, status.rss_shmem), (Some(Bytes::from_kib(112)), Some(Bytes(0))));
         assert_eq!((status.swap, status.page_tables), (Some(Bytes::from_kib(8)), Some(Bytes::from_kib(44))));
         assert_eq!(status.kernel_thread, Some(false));
