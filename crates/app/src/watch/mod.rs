@@ -53,6 +53,7 @@ use crate::store::Store;
 pub(crate) use accounts::Witnesses;
 use cgroups::{Cgroups, Parts, Subset, Told};
 pub(crate) use config::Config;
+pub(crate) use host::raise_open_files;
 use evidence::Snapshots;
 use kills::Kills;
 use log::{Follower, News};

@@ -9,6 +9,8 @@
 
 use std::collections::HashMap;
 
+use crate::formats::proc::Resident;
+
 /// A page of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Page {
@@ -96,17 +98,6 @@ impl Reservoir {
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
-}
-
-/// What is resident or swapped out of a range of addresses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resident {
-    /// First address.
-    pub start: u64,
-    /// First address after it.
-    pub end: u64,
-    /// Bytes.
-    pub bytes: u64,
 }
 
 /// By how much each mapping of `after` grew. Both in the order of their addresses, as the kernel lists them. Mappings grow at either

@@ -45,14 +45,14 @@ impl Weigher {
         self.processes.insert(pid, Balance { resident: resident_pages, beyond: 0 });
     }
 
-    /// What a sample stands for. `resident_pages`: of the process, with this fault; `None` where unknown. `in_large_page`: whether the
-    /// page of the fault is part of a larger one; `None` where unknown.
-    pub fn weigh(&mut self, pid: u32, resident_pages: Option<u64>, in_large_page: Option<bool>) -> Bytes {
-        let beyond = resident_pages.map_or(0, |now| self.take_beyond(pid, now, in_large_page));
+    /// What a sample stands for. `resident_pages`: of the process; `None` where unknown. `is_large`: whether the page of the fault is
+    /// part of a larger one, `None` where unknown; asked only where it matters.
+    pub fn weigh(&mut self, pid: u32, resident_pages: Option<u64>, is_large: impl FnOnce() -> Option<bool>) -> Bytes {
+        let beyond = resident_pages.map_or(0, |now| self.take_beyond(pid, now, is_large));
         Bytes::from_pages(self.period.saturating_add(beyond), self.page_bytes)
     }
 
-    fn take_beyond(&mut self, pid: u32, now: u64, in_large_page: Option<bool>) -> u64 {
+    fn take_beyond(&mut self, pid: u32, now: u64, is_large: impl FnOnce() -> Option<bool>) -> u64 {
         let Some(balance) = self.processes.get_mut(&pid) else {
             self.begin(pid, now);
             return 0;
@@ -61,8 +61,11 @@ impl Weigher {
         let shrunk = balance.resident.saturating_sub(now);
         balance.resident = now;
         balance.beyond = balance.beyond.saturating_add(grown).saturating_sub(self.period).saturating_sub(shrunk);
-        let takes = in_large_page.unwrap_or(grown >= self.period.saturating_mul(SURELY_LARGE));
-        if takes { std::mem::take(&mut balance.beyond) } else { 0 }
+        if balance.beyond < self.period {
+            return 0;
+        }
+        let surely = grown >= self.period.saturating_mul(SURELY_LARGE);
+        if is_large().unwrap_or(surely) { std::mem::take(&mut balance.beyond) } else { 0 }
     }
 
     /// What the processes grew beyond their faults and no sample was given.
@@ -89,10 +92,10 @@ mod tests {
     fn small_pages() {
         let mut weigher = Weigher::new(1000, PAGE);
         for resident in [1000, 2000, 500, 1500] {
-            assert_eq!(pages(weigher.weigh(7, Some(resident), Some(false))), 1000);
+            assert_eq!(pages(weigher.weigh(7, Some(resident), || Some(false))), 1000);
         }
         assert_eq!(weigher.unattributed(), Bytes(0));
-        assert_eq!(pages(weigher.weigh(7, None, None)), 1000);
+        assert_eq!(pages(weigher.weigh(7, None, || None)), 1000);
     }
 
     /// Huge pages only: every sample stands for what the process grew since the last one.
@@ -101,10 +104,10 @@ mod tests {
         let mut weigher = Weigher::new(100, PAGE);
         weigher.begin(7, 0);
         for n in 1..=10 {
-            assert_eq!(pages(weigher.weigh(7, Some(n * 100 * HUGE), Some(true))), 100 * HUGE);
+            assert_eq!(pages(weigher.weigh(7, Some(n * 100 * HUGE), || Some(true))), 100 * HUGE);
         }
         // Where the kernel does not tell, growth that cannot be chance does.
-        assert_eq!(pages(weigher.weigh(7, Some(11 * 100 * HUGE), None)), 100 * HUGE);
+        assert_eq!(pages(weigher.weigh(7, Some(11 * 100 * HUGE), || None)), 100 * HUGE);
     }
 
     /// One fault in a hundred is huge and makes five sixths of the memory: the samples in huge pages get it, those in small ones do not.
@@ -116,7 +119,7 @@ mod tests {
         for n in 0..10_000_u64 {
             resident += 99 + HUGE;
             let is_huge = n % 100 == 42;
-            let bytes = pages(weigher.weigh(7, Some(resident), Some(is_huge)));
+            let bytes = pages(weigher.weigh(7, Some(resident), || Some(is_huge)));
             *(if is_huge { &mut large } else { &mut small }) += bytes;
         }
         let total = small + large + pages(weigher.unattributed());
@@ -133,7 +136,7 @@ mod tests {
         let mut total = 0;
         for n in 0..1000 {
             resident += if n % 2 == 0 { 20 } else { 180 };
-            total += pages(weigher.weigh(7, Some(resident), None));
+            total += pages(weigher.weigh(7, Some(resident), || None));
         }
         assert_eq!(total, 1000 * 100);
     }
