@@ -30,6 +30,7 @@ pub mod markdown;
 pub mod next;
 pub mod one_line;
 pub mod plot;
+pub mod profile;
 pub mod runbook;
 pub mod summary;
 pub mod text;
