@@ -10,25 +10,25 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, elf}
 use super::debug_offsets;
 use super::layout::{Layout, of_release};
 use super::walk::Memory;
-use crate::host_root::HostRoot;
+use crate::process::Proc;
+use crate::stacks::{MappedFile, Mapping, Space};
 
 /// An ELF file that is mapped into a process.
 #[derive(Clone, Copy, Debug)]
-pub struct Image<'a> {
+struct Image<'a> {
     /// The file.
-    pub file: &'a File,
+    file: &'a File,
     /// What it is called: releases before 3.11 name their version only there.
-    pub path: &'a [u8],
+    path: &'a [u8],
     /// Where a piece of it is mapped.
-    pub start: u64,
+    start: u64,
     /// Where in the file this piece begins.
-    pub offset: u64,
+    offset: u64,
 }
 
 impl Layout {
     /// Of the CPython that this image is, in a living process; `None` where it is none, or none that is known.
-    #[must_use]
-    pub fn of_image(image: &Image<'_>, memory: &dyn Memory) -> Option<Self> {
+    fn of_image(image: &Image<'_>, memory: &dyn Memory) -> Option<Self> {
         let cache = ReadCache::new(image.file);
         let file = object::read::elf::ElfFile64::<object::Endianness, _>::parse(&cache).ok()?;
         let bias = bias(&file, image)?;
@@ -53,10 +53,18 @@ impl Layout {
     }
 }
 
-/// Whether a mapped file may be CPython, by its name. A program's own file is worth a look whatever its name.
-pub(crate) fn may_be_python(path: &[u8]) -> bool {
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+/// Whether a mapped file may be CPython, by its name.
+pub(in super::super) fn may_be(file: &MappedFile) -> bool {
+    let name = file.name();
     name.starts_with(b"libpython") || name.starts_with(b"python")
+}
+
+/// Of the CPython that is mapped there.
+pub(in super::super) fn layout(space: &Space, mapping: &Mapping, memory: &dyn Memory) -> Option<Layout> {
+    let mapped = space.file(mapping)?;
+    let file = space.open(mapped)?;
+    let image = Image { file: &file, path: mapped.path.as_bytes(), start: mapping.start, offset: mapping.offset };
+    Layout::of_image(&image, memory)
 }
 
 /// What is added to an address of the file to have that of the process.
@@ -110,11 +118,13 @@ fn version_in_name(path: &[u8]) -> Option<(u8, u8)> {
 #[derive(Debug)]
 pub struct ProcessMemory(File);
 
-impl ProcessMemory {
+impl Proc {
+    /// Opens the memory of a process for reading.
+    ///
     /// # Errors
     /// No such process, or no access to it.
-    pub fn open(root: &HostRoot, pid: u32) -> io::Result<Self> {
-        File::open(root.path(&format!("/proc/{pid}/mem"))).map(Self)
+    pub fn memory(&self, pid: u32) -> io::Result<ProcessMemory> {
+        File::open(self.folder.join(format!("{pid}/mem"))).map(ProcessMemory)
     }
 }
 
