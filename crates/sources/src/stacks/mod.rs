@@ -6,8 +6,14 @@
 //!
 //! Nothing here touches the process itself, which may be gone: a [`Space`] is taken while it lives.
 
+mod bounded;
+mod cfi;
+mod cpu;
+mod elf;
 mod file;
+mod go_table;
 pub mod interpreters;
+mod module;
 mod runtime;
 mod space;
 mod symbolise;

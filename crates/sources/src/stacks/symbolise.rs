@@ -9,6 +9,13 @@ use super::{Address, Space};
 pub struct Symboliser {}
 
 impl Symboliser {
+    /// x
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
+impl Symboliser {
     /// The frames at each address, innermost first: more than one where the compiler put functions into one another. Meant for later,
     /// not for the moment of a kill: the first address in a large program takes tens of milliseconds.
     pub fn frames(&mut self, space: &Space, addresses: &[Address]) -> Vec<Frame> {

@@ -1,0 +1,94 @@
+//! Programs that are compiled here, started, and hand out their own registers and stack: what a program in the kernel would have
+//! copied.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use oomscope_sources::host_root::HostRoot;
+use oomscope_sources::process::Proc;
+use oomscope_sources::stacks::{RawStack, Registers, Space};
+
+/// A compiled program, in a folder of its own.
+pub struct Program {
+    pub path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+/// A program that has handed out its stack and waits.
+pub struct Captured {
+    pub raw: RawStack,
+    pub space: Space,
+    child: Child,
+}
+
+impl Program {
+    /// `None`, loudly, where the compiler is missing or refuses.
+    pub fn build(compiler: &str, source: &str, arguments: &[&str]) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stacks/programs").join(source);
+        let mut command = Command::new(compiler);
+        if compiler == "go" {
+            command.current_dir(&source).env("GOCACHE", folder.path().join("cache")).env("GOFLAGS", "-mod=mod");
+            command.arg("build").args(arguments).arg("-o").arg(&path);
+        } else {
+            command.args(arguments).arg(&source).arg("-o").arg(&path);
+        }
+        match command.output() {
+            Ok(output) if output.status.success() => Some(Self { path, _folder: folder }),
+            Ok(output) => {
+                eprintln!("SKIPPED: {command:?}: {}", String::from_utf8_lossy(&output.stderr));
+                None
+            }
+            Err(e) => {
+                eprintln!("SKIPPED: {compiler}: {e}");
+                None
+            }
+        }
+    }
+
+    pub fn strip(self) -> Self {
+        assert!(Command::new("strip").arg(&self.path).status().unwrap().success());
+        self
+    }
+
+    /// Runs it until it has handed out its stack.
+    pub fn capture(&self) -> Captured {
+        let mut child = Command::new(&self.path).stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = child.stdout.take().unwrap();
+        let mut registers = [[0; 8]; 3];
+        registers.iter_mut().for_each(|register| out.read_exact(register).unwrap());
+        let [ip, sp, bp] = registers.map(u64::from_le_bytes);
+        // The write is whole once the process sleeps: read what a pipe holds.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut copy = vec![0; 1 << 16];
+        let length = out.read(&mut copy).unwrap();
+        copy.truncate(length);
+        assert!(length > 100 && Instant::now() < deadline);
+        let space = proc().space(child.id()).unwrap();
+        let registers = Some(Registers { ip, sp, bp, lr: 0 });
+        let raw = RawStack { pid: child.id(), tid: child.id(), registers, frame_pointers: vec![ip], copy };
+        Captured { raw, space, child }
+    }
+}
+
+impl Captured {
+    /// Ends it and waits until nothing of it is left.
+    pub fn end(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Captured {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn proc() -> Proc {
+    Proc::new(&HostRoot::default())
+}
