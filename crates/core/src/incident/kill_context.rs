@@ -7,8 +7,8 @@
 use super::identity::identify;
 use super::{Incident, LIVE, Origin, live_evidence};
 use crate::evidence::{
-    ChainLevel, Constraint, Counter, Gap, Hook, KernelReport, KillContext, Part, Party, Scope, Trigger, Victim,
-    VictimMemory,
+    ChainLevel, Constraint, Counter, Gap, Hook, KernelReport, KillContext, Part, Party, Scope, TaskTable, Trigger,
+    Victim, VictimMemory,
 };
 use crate::text::Untrusted;
 use crate::time::When;
@@ -108,6 +108,8 @@ pub fn report_of(context: &KillContext, around: Surroundings<'_>) -> KernelRepor
         victims: vec![victim(&context.victim, &context.victim_memory, victim_cgroup.clone())],
         victim_cgroup,
         tasks: context.tasks.clone(),
+        // Each field has its name: no column is guessed.
+        task_table: TaskTable { header_seen: !context.tasks.is_empty(), rows_damaged: 0 },
         cgroup_version: around.cgroup_version,
         ..KernelReport::default()
     }
@@ -191,6 +193,7 @@ fn fill(report: &mut KernelReport, seen: KernelReport) {
     }
     if report.tasks.is_empty() {
         report.tasks = seen.tasks;
+        report.task_table = seen.task_table;
     }
     if report.victims.is_empty() && !report.no_killable_process {
         report.victims = seen.victims;

@@ -8,7 +8,9 @@
 //! fences. Sentences of the diagnosis have been escaped by the rules already, but a stored case may have been edited since:
 //! they are cleaned again on the way out (`words::clean`).
 
+mod code;
 mod layout;
+mod markdown_code;
 mod markdown_recorded;
 mod memory;
 mod page;

@@ -118,7 +118,7 @@ pub(in crate::diagnosis) fn another_process(facts: &Facts<'_>, trigger: &Trigger
 }
 
 /// Kernel threads have no user frames; those that the log can show are workers by name.
-fn is_kernel_thread(facts: &Facts<'_>, trigger: &Trigger) -> bool {
+pub(super) fn is_kernel_thread(facts: &Facts<'_>, trigger: &Trigger) -> bool {
     let named = trigger.comm.as_ref().is_some_and(|c| {
         [&b"kworker/"[..], b"kswapd", b"ksoftirqd/", b"kcompactd", b"khugepaged", b"jbd2/", b"loop"]
             .iter()
