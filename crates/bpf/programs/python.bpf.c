@@ -36,12 +36,9 @@ struct {
 
 __u64 lost = 0;
 
-/* Has no meaning but to bring the types into the program's BTF, from which those of Rust are made. */
-const volatile struct {
-	struct python *python;
-	struct python_process *python_process;
-	enum python_entry python_entry;
-} python_types = {};
+/* They bring the types into the program's BTF, as in kill.bpf.c. */
+const struct python *volatile const wire_python = NULL;
+const volatile enum python_entry wire_python_entry = PYTHON_ENTRY_ALWAYS;
 
 SEC("raw_tp/mark_victim")
 int on_mark_victim_in_python(void *ctx)

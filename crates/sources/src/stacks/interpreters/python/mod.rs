@@ -17,7 +17,8 @@ mod walk;
 use oomscope_core::evidence::{FoundBy, Frame, Language, NamedBy};
 
 pub use layout::{Entry, Instruction, Layout, LineTable, Offsets};
-pub use process::{Image, ProcessMemory};
+pub use process::ProcessMemory;
+pub(super) use process::{layout, may_be};
 pub use text::Text;
 pub use walk::{Memory, Thread, walk};
 

@@ -3,93 +3,70 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-
-use object::read::elf::{FileHeader as _, ProgramHeader as _};
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, elf};
+use std::sync::Arc;
 
 use super::debug_offsets;
 use super::layout::{Layout, of_release};
 use super::walk::Memory;
-use crate::host_root::HostRoot;
+use crate::process::Proc;
+use crate::stacks::elf::{Bytes, Elf, u16_at, u32_at, u64_at};
+use crate::stacks::{MappedFile, Mapping, Space};
 
-/// An ELF file that is mapped into a process.
-#[derive(Clone, Copy, Debug)]
-pub struct Image<'a> {
-    /// The file.
-    pub file: &'a File,
-    /// What it is called: releases before 3.11 name their version only there.
-    pub path: &'a [u8],
-    /// Where a piece of it is mapped.
-    pub start: u64,
-    /// Where in the file this piece begins.
-    pub offset: u64,
-}
+/// libpython exports some two thousand symbols; with debug symbols it is ten times as many.
+const MAX_TABLE: u64 = 16 << 20;
 
-impl Layout {
-    /// Of the CPython that this image is, in a living process; `None` where it is none, or none that is known.
-    #[must_use]
-    pub fn of_image(image: &Image<'_>, memory: &dyn Memory) -> Option<Self> {
-        let cache = ReadCache::new(image.file);
-        let file = object::read::elf::ElfFile64::<object::Endianness, _>::parse(&cache).ok()?;
-        let bias = bias(&file, image)?;
-        let runtime = bias.wrapping_add(address_of(&file, "_PyRuntime").or_else(|| {
-            // From 3.13 on it has a section of its own, for debuggers.
-            file.section_by_name(".PyRuntime").map(|section| section.address())
-        })?);
-        let mut start = vec![0; debug_offsets::SIZE];
-        let described = memory.read(runtime, &mut start).then(|| debug_offsets::read(&start)).flatten();
-        let (version, head, offsets) = match described {
-            Some(described) => described,
-            None => {
-                let version = match address_of(&file, "Py_Version") {
-                    Some(at) => version_in(memory, bias.wrapping_add(at))?,
-                    None => version_in_name(image.path)?,
-                };
-                let (head, offsets) = of_release(version)?;
-                (version, head, offsets)
-            }
-        };
-        Some(Self { version, interpreters: runtime.checked_add(head)?, offsets })
-    }
-}
-
-/// Whether a mapped file may be CPython, by its name. A program's own file is worth a look whatever its name.
-pub(crate) fn may_be_python(path: &[u8]) -> bool {
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+/// Whether a mapped file may be CPython, by its name.
+pub(in super::super) fn may_be(file: &MappedFile) -> bool {
+    let name = file.name();
     name.starts_with(b"libpython") || name.starts_with(b"python")
 }
 
-/// What is added to an address of the file to have that of the process.
-fn bias<'a>(
-    file: &object::read::elf::ElfFile64<'a, object::Endianness, &'a ReadCache<&File>>,
-    image: &Image<'_>,
-) -> Option<u64> {
-    let endian = file.endian();
-    let headers = file.elf_header().program_headers(endian, file.data()).ok()?;
-    let loaded = headers.iter().filter(|header| header.p_type(endian) == elf::PT_LOAD);
-    // A piece is mapped from the start of its first page on.
-    let of_piece = |header: &&elf::ProgramHeader64<object::Endianness>| {
-        let (start, size) = (header.p_offset(endian) & !PAGE, header.p_filesz(endian).saturating_add(PAGE));
-        (start..start.saturating_add(size)).contains(&image.offset)
-    };
-    let header = loaded.clone().rfind(of_piece)?;
-    let address = header.p_vaddr(endian).wrapping_add(image.offset.wrapping_sub(header.p_offset(endian)));
-    Some(image.start.wrapping_sub(address))
+/// Of the CPython that is mapped there; `None` where it is none, or none that is known.
+pub(in super::super) fn layout(space: &Space, mapping: &Mapping, memory: &dyn Memory) -> Option<Layout> {
+    let mapped = space.file(mapping)?;
+    let bytes = Bytes::File(Arc::new(space.open(mapped)?));
+    let elf = Elf::read(&bytes)?;
+    let bias = elf.bias(mapping)?;
+    let at = |name: &[u8]| address_of(&bytes, &elf, name).map(|address| bias.wrapping_add(address));
+    let runtime = at(b"_PyRuntime").or_else(|| {
+        // From 3.13 on it has a section of its own, for debuggers.
+        elf.section(b".PyRuntime").map(|section| bias.wrapping_add(section.address))
+    })?;
+    let (version, head, offsets) = described(memory, runtime).or_else(|| {
+        let version = match at(b"Py_Version") {
+            Some(at) => version_in(memory, at)?,
+            None => version_in_name(mapped.name())?,
+        };
+        let (head, offsets) = of_release(version)?;
+        Some((version, head, offsets))
+    })?;
+    Some(Layout { version, interpreters: runtime.checked_add(head)?, offsets })
 }
 
-/// Bits of an address within a page.
-const PAGE: u64 = 0xfff;
-
-fn address_of<'a>(
-    file: &object::read::elf::ElfFile64<'a, object::Endianness, &'a ReadCache<&File>>,
-    name: &str,
-) -> Option<u64> {
-    let in_table = |symbol: &object::read::elf::ElfSymbol64<'_, '_, object::Endianness, _>| {
-        symbol.name_bytes() == Ok(name.as_bytes()) && symbol.is_definition()
-    };
-    let found = file.dynamic_symbols().find(in_table).or_else(|| file.symbols().find(in_table));
-    found.map(|symbol| symbol.address())
+/// By the runtime itself.
+fn described(memory: &dyn Memory, runtime: u64) -> Option<((u8, u8), u64, super::Offsets)> {
+    let mut table = vec![0; debug_offsets::SIZE];
+    memory.read(runtime, &mut table).then(|| debug_offsets::read(&table)).flatten()
 }
+
+/// Of an exported symbol, or of any where the file was not stripped; as linked.
+fn address_of(bytes: &Bytes, elf: &Elf, name: &[u8]) -> Option<u64> {
+    let in_table = |symbols: &[u8], strings: &[u8]| {
+        let symbols = bytes.read(&elf.section(symbols)?.range, MAX_TABLE)?;
+        let strings = bytes.read(&elf.section(strings)?.range, MAX_TABLE)?;
+        symbols.chunks_exact(SYMBOL).find_map(|symbol| {
+            let its = strings.get(usize::try_from(u32_at(symbol, 0)?).ok()?..)?;
+            let is_it = its.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&0));
+            (is_it && u16_at(symbol, 6)? != UNDEFINED).then(|| u64_at(symbol, 8)).flatten()
+        })
+    };
+    in_table(b".dynsym", b".dynstr").or_else(|| in_table(b".symtab", b".strtab"))
+}
+
+/// `Elf64_Sym`: the name's place, kind and visibility, the section, the address, the size.
+const SYMBOL: usize = 24;
+/// `SHN_UNDEF`.
+const UNDEFINED: u16 = 0;
 
 /// `Py_Version` (3.11): as `PY_VERSION_HEX`, the two highest of four bytes are major and minor.
 fn version_in(memory: &dyn Memory, address: u64) -> Option<(u8, u8)> {
@@ -97,12 +74,11 @@ fn version_in(memory: &dyn Memory, address: u64) -> Option<(u8, u8)> {
     memory.read(address, &mut hex).then_some((hex[3], hex[2]))
 }
 
-/// `/usr/lib/libpython3.8.so.1.0`, `/opt/python3.10`.
-fn version_in_name(path: &[u8]) -> Option<(u8, u8)> {
-    let name = std::str::from_utf8(path.rsplit(|&byte| byte == b'/').next()?).ok()?;
-    let (_, version) = name.rsplit_once("python")?;
+/// `libpython3.8.so.1.0`, `python3.10`.
+fn version_in_name(name: &[u8]) -> Option<(u8, u8)> {
+    let (_, version) = std::str::from_utf8(name).ok()?.rsplit_once("python")?;
     let (major, rest) = version.split_once('.')?;
-    let minor = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
@@ -110,16 +86,34 @@ fn version_in_name(path: &[u8]) -> Option<(u8, u8)> {
 #[derive(Debug)]
 pub struct ProcessMemory(File);
 
-impl ProcessMemory {
+impl Proc {
+    /// Opens the memory of a process for reading.
+    ///
     /// # Errors
     /// No such process, or no access to it.
-    pub fn open(root: &HostRoot, pid: u32) -> io::Result<Self> {
-        File::open(root.path(&format!("/proc/{pid}/mem"))).map(Self)
+    pub fn memory(&self, pid: u32) -> io::Result<ProcessMemory> {
+        File::open(self.folder.join(format!("{pid}/mem"))).map(ProcessMemory)
     }
 }
 
 impl Memory for ProcessMemory {
     fn read(&self, address: u64, into: &mut [u8]) -> bool {
         self.0.read_exact_at(into, address).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names that distributions give, and others that begin alike.
+    #[test]
+    fn versions_in_names() {
+        assert_eq!(version_in_name(b"libpython3.8.so.1.0"), Some((3, 8)));
+        assert_eq!(version_in_name(b"python3.10"), Some((3, 10)));
+        assert_eq!(version_in_name(b"libpython3.9-dbg.so"), Some((3, 9)));
+        for other in [&b"python"[..], b"python3", b"libpython3.", b"python3.999", b"python\xff3.8", b""] {
+            assert_eq!(version_in_name(other), None, "{other:?}");
+        }
     }
 }

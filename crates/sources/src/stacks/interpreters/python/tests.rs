@@ -7,6 +7,8 @@ use oomscope_core::evidence::Frame;
 
 use super::*;
 use crate::host_root::HostRoot;
+use crate::process::Proc;
+use crate::stacks::interpreters::{Interpreter, recognise};
 
 /// Three calls deep, on one of them a comprehension and a method, then waits; a second thread does as much. Line numbers matter.
 const PROGRAM: &str = "\
@@ -74,21 +76,6 @@ fn interpreters() -> Vec<PathBuf> {
     found
 }
 
-/// From the process's maps, as the symboliser has them.
-fn layout(pid: u32) -> Option<Layout> {
-    let memory = ProcessMemory::open(&HostRoot::default(), pid).unwrap();
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    maps.lines().find_map(|line| {
-        let mut words = line.split_ascii_whitespace();
-        let (range, _access, offset) = (words.next()?, words.next()?, words.next()?);
-        let path = words.nth(2).filter(|path| path.starts_with('/'))?;
-        let start = u64::from_str_radix(range.split_once('-')?.0, 16).ok()?;
-        let file = File::open(path).ok()?;
-        let offset = u64::from_str_radix(offset, 16).ok()?;
-        Layout::of_image(&Image { file: &file, path: path.as_bytes(), start, offset }, &memory)
-    })
-}
-
 fn in_short(frame: &Frame) -> String {
     format!("{}:{}", frame.function.as_deref().unwrap_or("?"), frame.line.unwrap_or(0))
 }
@@ -104,9 +91,12 @@ fn every_python_here() {
     for interpreter in interpreters {
         let python = run(&interpreter);
         let pid = python.child.id();
-        let layout = layout(pid).unwrap_or_else(|| panic!("{} is not recognised", interpreter.display()));
+        let proc = Proc::new(&HostRoot::default());
+        let Some(Interpreter::Python(layout)) = recognise(&proc, &proc.space(pid).unwrap()) else {
+            panic!("{} is not recognised", interpreter.display())
+        };
         eprintln!("{}: {:?}", interpreter.display(), layout.version);
-        let memory = ProcessMemory::open(&HostRoot::default(), pid).unwrap();
+        let memory = proc.memory(pid).unwrap();
 
         let copied = walk(&layout, &memory, Thread::Main);
         let frames: Vec<Frame> = copied.iter().map(|copied| copied.frame(&layout)).collect();
