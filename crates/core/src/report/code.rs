@@ -51,6 +51,14 @@ fn name(case: &Case, stack: &VictimStack) -> String {
     victim.map_or_else(|| format!("pid {}", stack.pid), words::victim)
 }
 
+/// Which code asked, in one line, for whoever has read the case already: `oom-…: asked in parse_json ← load_catalog`. `None` where no stack
+/// is known.
+#[must_use]
+pub fn line(case: &Case) -> Option<String> {
+    let stacks = case.incident.report().stacks.as_ref().filter(|stacks| !stacks.user.is_empty())?;
+    Some(format!("{}: which code: asked in {}", case.id, own_code(&stacks.user).sentence()))
+}
+
 /// What of a stack is not shown: `left out: 3 of the allocator`.
 pub(super) fn left_out(own: &OwnCode<'_>) -> Option<String> {
     own.left_out_in_words().map(|words| format!("left out: {words}"))

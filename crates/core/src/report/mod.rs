@@ -8,7 +8,7 @@
 //! fences. Sentences of the diagnosis have been escaped by the rules already, but a stored case may have been edited since:
 //! they are cleaned again on the way out (`words::clean`).
 
-mod code;
+pub mod code;
 mod layout;
 mod markdown_code;
 mod markdown_recorded;
