@@ -12,10 +12,15 @@ mod cpu;
 mod elf;
 mod file;
 mod go_table;
+mod jit_names;
 mod module;
+mod names;
+mod perf_map;
 mod runtime;
+mod slim;
 mod space;
 mod symbolise;
+mod symbols;
 mod unwind;
 
 pub use file::Identity;
