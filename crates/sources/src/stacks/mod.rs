@@ -9,6 +9,8 @@
 mod bounded;
 mod cfi;
 mod cpu;
+#[cfg(test)]
+mod damage_tests;
 mod elf;
 mod file;
 mod go_table;
