@@ -51,14 +51,6 @@ fn name(case: &Case, stack: &VictimStack) -> String {
     victim.map_or_else(|| format!("pid {}", stack.pid), words::victim)
 }
 
-/// Which code asked, in one line, for whoever has read the case already: `oom-…: asked in parse_json ← load_catalog`. `None` where no stack
-/// is known.
-#[must_use]
-pub fn line(case: &Case) -> Option<String> {
-    let stacks = case.incident.report().stacks.as_ref().filter(|stacks| !stacks.user.is_empty())?;
-    Some(format!("{}: which code: asked in {}", case.id, own_code(&stacks.user).sentence()))
-}
-
 /// What of a stack is not shown: `left out: 3 of the allocator`.
 pub(super) fn left_out(own: &OwnCode<'_>) -> Option<String> {
     own.left_out_in_words().map(|words| format!("left out: {words}"))
@@ -124,4 +116,17 @@ fn hot_stacks(page: &mut Page, hot: &HotStacks) {
         }
         page.chain("", Role::Plain, &pieces);
     }
+}
+
+/// The code in one line, for whoever has read the case already and gets the stack only now:
+/// ``oom-…: Which code: asked in `parse_json` (loader.rs:42) ← `main` · took most: 61 % `cache_put` ``. `None` where neither is known.
+#[must_use]
+pub fn line(case: &Case) -> Option<String> {
+    let stacks = case.incident.report().stacks.as_ref();
+    let asked = stacks.map(|stacks| own_code(&stacks.user)).filter(|own| !own.frames.is_empty());
+    let asked = asked.map(|own| format!("asked in {}", own.sentence()));
+    let hottest = case.incident.hot_stacks.as_ref().and_then(|hot| hottest(hot).into_iter().next());
+    let took = hottest.map(|(share, function)| format!("took most: {share} {}", function.own.sentence()));
+    let said: Vec<String> = asked.into_iter().chain(took).collect();
+    (!said.is_empty()).then(|| format!("{}: Which code: {}", case.id, words::clean(&said.join(" · "))))
 }

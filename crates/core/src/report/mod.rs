@@ -8,7 +8,6 @@
 //! fences. Sentences of the diagnosis have been escaped by the rules already, but a stored case may have been edited since:
 //! they are cleaned again on the way out (`words::clean`).
 
-pub mod code;
 mod layout;
 mod markdown_code;
 mod markdown_recorded;
@@ -23,6 +22,7 @@ mod words;
 
 pub mod accounts;
 pub mod audit;
+pub mod code;
 pub mod inspection;
 pub mod json;
 pub mod ledger;

@@ -42,7 +42,8 @@ impl Proc {
     /// Where it is gone, or may not be looked into (ptrace access is needed).
     pub fn page_map(&self, pid: u32) -> Result<PageMap, Error> {
         let folder = Folder::open(&self.folder, pid)?;
-        let file = folder.open_file("pagemap", OFlags::RDONLY).map_err(|e| Error::new(pid, folder.path("pagemap"), e))?;
+        let file =
+            folder.open_file("pagemap", OFlags::RDONLY).map_err(|e| Error::new(pid, folder.path("pagemap"), e))?;
         Ok(PageMap { file: file.into(), page_bytes: rustix::param::page_size() as u64 })
     }
 

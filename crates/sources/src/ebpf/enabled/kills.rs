@@ -177,7 +177,9 @@ fn no_kills(failures: &[Failure]) -> Gap {
 fn lacking(failure: &Failure, hook: KillHook) -> Gap {
     let wanted = match hook {
         KillHook::OomKillProcess => "stack of a victim that is not the trigger",
-        KillHook::MarkVictimBtf | KillHook::MarkVictim => "gfp mask and order of the allocation, from the kernel itself",
+        KillHook::MarkVictimBtf | KillHook::MarkVictim => {
+            "gfp mask and order of the allocation, from the kernel itself"
+        }
     };
     Gap::new(wanted, failure.to_string())
 }
