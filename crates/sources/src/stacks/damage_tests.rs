@@ -36,7 +36,9 @@ fn program(compiler: &str, source: &str, arguments: &[&str]) -> Option<Vec<u8>> 
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stacks/programs").join(source);
     let mut command = Command::new(compiler);
     match compiler {
-        "go" => command.current_dir(source).env("GOCACHE", folder.path().join("cache")).args(["build", "-o"]).arg(&path),
+        "go" => {
+            command.current_dir(source).env("GOCACHE", folder.path().join("cache")).args(["build", "-o"]).arg(&path)
+        }
         _ => command.args(arguments).arg(source).arg("-o").arg(&path),
     };
     if !command.output().is_ok_and(|output| output.status.success()) {
@@ -133,8 +135,17 @@ fn damaged_unwind_tables() {
 #[test]
 fn damaged_debug_information() {
     let tables: &[&[u8]] = &[
-        b".symtab", b".strtab", b".dynsym", b".debug_info", b".debug_abbrev", b".debug_line", b".debug_ranges",
-        b".debug_rnglists", b".debug_aranges", b".debug_str", b".debug_line_str",
+        b".symtab",
+        b".strtab",
+        b".dynsym",
+        b".debug_info",
+        b".debug_abbrev",
+        b".debug_line",
+        b".debug_ranges",
+        b".debug_rnglists",
+        b".debug_aranges",
+        b".debug_str",
+        b".debug_line_str",
     ];
     let Some(whole) = program("gcc", "deep.c", &["-O2", "-g"]) else { return };
     let ranges = sensitive(&whole, tables);
