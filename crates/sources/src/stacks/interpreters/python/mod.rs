@@ -45,8 +45,9 @@ impl Copied {
     /// As a frame of a stack.
     #[must_use]
     pub fn frame(&self, layout: &Layout) -> Frame {
-        let line =
-            self.instruction.and_then(|at| lines::line(layout.offsets.lines, &self.line_table, self.first_line, at));
+        let offsets = &layout.offsets;
+        let at = offsets.instruction.bytes(self.code, self.place);
+        let line = at.and_then(|at| lines::line(offsets.lines, &self.line_table, self.first_line, at));
         Frame {
             function: self.name.as_ref().map(Text::decode),
             file: self.file.as_ref().map(Text::decode),
