@@ -147,6 +147,8 @@ fn record_kill_in(scratch: &Scratch, signals: &signals::Held) -> anyhow::Result<
         }
     }
     hog.must_have_been_killed()?;
+    // The names of its stack may take a moment longer.
+    watcher.finish();
     told.kill_of(hog.pid()).context("the kill that was just seen")
 }
 

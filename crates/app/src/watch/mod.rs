@@ -61,6 +61,7 @@ use cgroups::{Cgroups, Parts, Subset, Told};
 pub(crate) use config::{Config, Ebpf};
 use contexts::{Contexts, Sighting};
 use evidence::Snapshots;
+pub(crate) use host::raise_open_files;
 use kill_reader::KillReader;
 use kills::Kills;
 use log::{Follower, News};

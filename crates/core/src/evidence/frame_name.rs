@@ -70,11 +70,11 @@ fn harmless(text: &str, most: usize) -> String {
     escaped.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// The function itself: of C++ without parameters and return type, of Rust without the hash.
+/// The function itself: of C++ without parameters and return type, of Rust without the hash and without the trait that it implements.
 pub(super) fn function_name(name: &str, language: Option<Language>) -> String {
     match language {
         Some(Language::Cpp) => of_cpp(name).to_owned(),
-        Some(Language::Rust) => without_hash(name).to_owned(),
+        Some(Language::Rust) => of_implementation(without_hash(name)),
         _ => name.to_owned(),
     }
 }
@@ -84,6 +84,50 @@ fn without_hash(name: &str) -> &str {
     let is_hash =
         |hash: &str| hash.len() == 17 && hash.starts_with('h') && hash.bytes().skip(1).all(|b| b.is_ascii_hexdigit());
     name.rsplit_once("::").filter(|(_, last)| is_hash(last)).map_or(name, |(path, _)| path)
+}
+
+/// `<app::Table<T> as app::Page>::render` is `app::Table<T>::render`; of a blanket implementation, `<T as app::Page>::render`, it is the trait's.
+fn of_implementation(name: &str) -> String {
+    let Some((kind, rest)) = name.strip_prefix('<').and_then(split_at_closing) else { return name.to_owned() };
+    let (of_type, of_trait) = split_at_as(kind).map_or((kind, kind), |(of_type, of_trait)| (of_type, of_trait));
+    let plain = of_type.trim_start_matches(['&', '*', '[', '(']);
+    let plain = plain.strip_prefix("mut ").or_else(|| plain.strip_prefix("const ")).unwrap_or(plain);
+    let is_parameter = plain.len() == 1 && plain.bytes().all(|byte| byte.is_ascii_uppercase());
+    let shown = if is_parameter { of_trait } else { plain };
+    if shown.is_empty() { name.to_owned() } else { format!("{shown}{rest}") }
+}
+
+/// What stands before and after the bracket that closes one opened before `text`.
+fn split_at_closing(text: &str) -> Option<(&str, &str)> {
+    let at = positions_outside(text).find(|(_, byte)| *byte == b'>')?.0;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+fn split_at_as(text: &str) -> Option<(&str, &str)> {
+    let mut blanks = positions_outside(text).filter(|(_, byte)| *byte == b' ').map(|(at, _)| at);
+    let at = blanks.find(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(" as ")))?;
+    Some((text.get(..at)?, text.get(at + 4..)?))
+}
+
+/// Bytes that stand in no bracket opened within `text`. The `>` of an arrow is no bracket.
+fn positions_outside(text: &str) -> impl Iterator<Item = (usize, u8)> + '_ {
+    let mut depth = 0_usize;
+    let mut before = 0;
+    text.bytes().enumerate().filter(move |(_, byte)| {
+        let is_arrow = *byte == b'>' && before == b'-';
+        before = *byte;
+        match byte {
+            b'<' => {
+                depth += 1;
+                false
+            }
+            b'>' if depth > 0 && !is_arrow => {
+                depth -= 1;
+                false
+            }
+            _ => depth == 0 && !is_arrow,
+        }
+    })
 }
 
 /// `void ns::parse<int>(char const*) const` is `ns::parse<int>`.
@@ -167,6 +211,10 @@ mod tests {
         assert_eq!(named("operator new(unsigned long)", Some(Language::Cpp)), "operator new");
         assert_eq!(named("(anonymous namespace)::fill(int)", Some(Language::Cpp)), "(anonymous namespace)::fill");
         assert_eq!(named("load::catalog::h0123456789abcdef", Some(Language::Rust)), "load::catalog");
+        assert_eq!(named("<&mut app::Table<T> as app::Page>::render", Some(Language::Rust)), "app::Table<T>::render");
+        assert_eq!(named("<T as app::Page>::render", Some(Language::Rust)), "app::Page::render");
+        assert_eq!(named("<fn() -> u8 as app::Page>::render", Some(Language::Rust)), "fn() -> u8::render");
+        assert_eq!(named("<broken as ", Some(Language::Rust)), "<broken as ");
         assert_eq!(named("main.(*Server).handle", Some(Language::Go)), "main.(*Server).handle");
     }
 
@@ -174,7 +222,7 @@ mod tests {
     #[test]
     fn long_and_hostile_names() {
         let long = format!("<alloc::vec::Vec<{}> as app::Fill>::fill", "a::b::C, ".repeat(20));
-        assert_eq!(named(&long, Some(Language::Rust)), "<…>::fill");
+        assert_eq!(named(&long, Some(Language::Rust)), "alloc::vec::Vec<…>::fill");
         let endless = named(&"x".repeat(100_000), None);
         assert_eq!(endless.chars().count(), NAME);
         assert_eq!(named("a`\u{1b}[31m\nb", None), "a\\x60\\x1b[31m\\nb");

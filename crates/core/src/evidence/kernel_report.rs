@@ -165,6 +165,9 @@ impl<'de> Deserialize<'de> for Constraint {
 pub struct Trigger {
     /// Thread id in the initial PID namespace, from the `CPU: … PID: …` line.
     pub pid: Option<u32>,
+    /// The process that the thread belongs to; no log says it, a program in the kernel does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tgid: Option<u32>,
     /// The thread's name. `None` where neither the header nor the `CPU:` line was there to say it.
     #[serde(flatten, with = "optional_comm")]
     pub comm: Option<Comm>,
@@ -178,6 +181,14 @@ pub struct Trigger {
     pub cpu: Option<u32>,
     /// Its uid, from `CPU: … UID: …` (kernel ≥ 6.11).
     pub uid: Option<u32>,
+}
+
+impl Trigger {
+    /// The process, where it is known or the thread is its first; else the thread, which is then a process of no table.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.tgid.or(self.pid)
+    }
 }
 
 /// One `usage …, limit …, failcnt …` line.

@@ -7,6 +7,7 @@ mod gap;
 mod hot_stacks;
 mod kernel_report;
 mod kill_context;
+pub mod levels;
 mod log_lines;
 mod node_memory;
 pub mod own_code;

@@ -31,16 +31,16 @@ pub enum Plumbing {
 }
 
 impl Plumbing {
-    /// For a count: `3 of the allocator`.
+    /// For a count: `3 frames of the allocator`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Copying => "copying or clearing memory",
+            Self::Copying => "of copying or clearing memory",
             Self::Allocator => "of the allocator",
             Self::Library => "of the standard library",
             Self::Runtime => "of the runtime",
             Self::Interpreter => "of the interpreter",
-            Self::Start => "that start a program or a thread",
+            Self::Start => "of the start",
         }
     }
 }
@@ -94,12 +94,17 @@ impl OwnCode<'_> {
         self.frames.first().map(|frame| frame.name())
     }
 
-    /// `3 of the allocator, 1 copying or clearing memory`; `None` where nothing was left out.
+    /// `6 frames, 3 of the allocator, 1 of copying or clearing memory, 2 of the start`; `None` where nothing was left out.
     #[must_use]
     pub fn left_out_in_words(&self) -> Option<String> {
-        let counted = self.left_out.iter().map(|(plumbing, count)| format!("{count} {}", plumbing.name()));
-        let counted: Vec<String> = counted.collect();
-        (!counted.is_empty()).then(|| counted.join(", "))
+        let frames = |count: usize| if count == 1 { "1 frame".to_owned() } else { format!("{count} frames") };
+        if let [(plumbing, count)] = self.left_out.as_slice() {
+            return Some(format!("{} {}", frames(*count), plumbing.name()));
+        }
+        let counted: Vec<String> =
+            self.left_out.iter().map(|(plumbing, count)| format!("{count} {}", plumbing.name())).collect();
+        let sum: usize = self.left_out.iter().map(|(_, count)| count).sum();
+        (sum > 0).then(|| format!("{}, {}", frames(sum), counted.join(", ")))
     }
 }
 

@@ -118,6 +118,7 @@ pub fn report_of(context: &KillContext, around: Surroundings<'_>) -> KernelRepor
 fn trigger(party: &Party) -> Trigger {
     Trigger {
         pid: Some(party.tid),
+        tgid: Some(party.pid),
         comm: Some(party.comm.clone()),
         oom_score_adj: Some(i32::from(party.oom_score_adj)),
         uid: Some(party.uid),
@@ -188,7 +189,9 @@ fn fill(report: &mut KernelReport, seen: KernelReport) {
     }
     keep!(report, seen; scope, constraint, gfp_mask, order, limit_cgroup, victim_cgroup, usage_bytes, limit_bytes, failcnt, swap, memory_swap, cgroup_version);
     match (&mut report.trigger, seen.trigger) {
-        (Some(printed), Some(seen)) => keep!(printed, seen; pid, comm, oom_score_adj, uid),
+        (Some(printed), Some(seen)) if printed.pid.is_none() || printed.pid == seen.pid => {
+            keep!(printed, seen; pid, tgid, comm, oom_score_adj, uid);
+        }
         (printed, seen) => *printed = printed.take().or(seen),
     }
     if report.tasks.is_empty() {

@@ -37,12 +37,8 @@ pub(super) fn at_kill(case: &Case) -> Vec<Shown<'_>> {
         own: own_code(&stacks.user),
         most: FRAMES,
     });
-    let victim = |stack| Shown {
-        label: "victim in",
-        whose: Some(name(case, stack)),
-        own: own_code(&stack.user),
-        most: FEW_FRAMES,
-    };
+    let victim =
+        |stack| Shown { label: "victim", whose: Some(name(case, stack)), own: own_code(&stack.user), most: FEW_FRAMES };
     asked.into_iter().chain(victims(stacks).take(VICTIMS).map(victim)).collect()
 }
 
@@ -60,9 +56,9 @@ pub(super) fn left_out(own: &OwnCode<'_>) -> Option<String> {
     own.left_out_in_words().map(|words| format!("left out: {words}"))
 }
 
-/// `the code that made memory resident in the last 5 min`.
+/// `of what was made resident in the last 5 min`.
 pub(super) fn hot_title(hot: &HotStacks) -> String {
-    format!("the code that made memory resident in the last {}", words::duration(hot.length_us()))
+    format!("of what was made resident in the last {}", words::span(hot.length_us()))
 }
 
 /// The hottest functions with their shares.
@@ -81,8 +77,8 @@ pub(super) fn unnamed(case: &Case) -> Option<String> {
     let is_unnamed = |frame: &&Frame| frame.function.is_none();
     let shown = own_code(&stacks.user).frames.into_iter().take(FRAMES).filter(is_unnamed).count();
     (shown > 0).then(|| {
-        let frames = words::count(shown, "frame has no name", "frames have no names");
-        format!("{frames}: their module, offset and build id are in the JSON, to be named where the symbols are")
+        let frames = words::count(shown, "frame", "frames");
+        format!("{frames} without a name; the JSON has what it takes to name them where the symbols are")
     })
 }
 
@@ -95,8 +91,9 @@ pub(super) fn write(page: &mut Page, case: &Case) {
     page.heading("WHICH CODE", "who asks last is not always who took the memory");
     for stack in &shown {
         if let Some(whose) = &stack.whose {
-            page.fact(stack.label, Role::Plain, whose);
-            page.chain("", Role::Plain, &stack.own.pieces(stack.most, Places::First));
+            let mut pieces = vec![format!("{whose} in")];
+            pieces.extend(stack.own.pieces(stack.most, Places::First));
+            page.chain(stack.label, Role::Plain, &pieces);
         } else {
             page.chain(stack.label, Role::Strong, &stack.own.pieces(stack.most, Places::All));
             page.facts("", Role::Dim, &left_out(&stack.own).into_iter().chain(unnamed(case)).collect::<Vec<_>>());
@@ -119,4 +116,17 @@ fn hot_stacks(page: &mut Page, hot: &HotStacks) {
         }
         page.chain("", Role::Plain, &pieces);
     }
+}
+
+/// The code in one line, for whoever has read the case already and gets the stack only now:
+/// ``oom-…: Which code: asked in `parse_json` (loader.rs:42) ← `main` · took most: 61 % `cache_put` ``. `None` where neither is known.
+#[must_use]
+pub fn line(case: &Case) -> Option<String> {
+    let stacks = case.incident.report().stacks.as_ref();
+    let asked = stacks.map(|stacks| own_code(&stacks.user)).filter(|own| !own.frames.is_empty());
+    let asked = asked.map(|own| format!("asked in {}", own.sentence()));
+    let hottest = case.incident.hot_stacks.as_ref().and_then(|hot| hottest(hot).into_iter().next());
+    let took = hottest.map(|(share, function)| format!("took most: {share} {}", function.own.sentence()));
+    let said: Vec<String> = asked.into_iter().chain(took).collect();
+    (!said.is_empty()).then(|| format!("{}: Which code: {}", case.id, words::clean(&said.join(" · "))))
 }

@@ -35,7 +35,7 @@ pub(super) fn write(out: &mut String, case: &Case) {
         }
     }
     let Some(hot) = hot else { return };
-    put!(out, "\n{}:\n", prose(&capital(&code::hot_title(hot))));
+    put!(out, "\nTook most {}:\n", prose(&code::hot_title(hot)));
     for (share, function) in code::hottest(hot) {
         put!(out, "- {share} {}", chain(&function.own, code::FEW_FRAMES, Places::First));
     }

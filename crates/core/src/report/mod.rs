@@ -8,7 +8,6 @@
 //! fences. Sentences of the diagnosis have been escaped by the rules already, but a stored case may have been edited since:
 //! they are cleaned again on the way out (`words::clean`).
 
-mod code;
 mod layout;
 mod markdown_code;
 mod markdown_recorded;
@@ -23,6 +22,7 @@ mod words;
 
 pub mod accounts;
 pub mod audit;
+pub mod code;
 pub mod inspection;
 pub mod json;
 pub mod ledger;
@@ -30,6 +30,7 @@ pub mod markdown;
 pub mod next;
 pub mod one_line;
 pub mod plot;
+pub mod profile;
 pub mod runbook;
 pub mod summary;
 pub mod text;

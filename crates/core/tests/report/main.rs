@@ -8,7 +8,7 @@ mod code_cases;
 use std::path::PathBuf;
 
 use oomscope_core::case::Case;
-use oomscope_core::report::{Summary, TextOptions, json, markdown, one_line, text};
+use oomscope_core::report::{Summary, TextOptions, code, json, markdown, one_line, text};
 use oomscope_core::text::acts_on_its_surroundings;
 use oomscope_testkit::golden;
 use proptest::prelude::*;
@@ -152,6 +152,22 @@ fn lists() {
     };
     assert_eq!(list(120).lines().count(), cases::all().len());
     golden::compare(golden_file("list.txt"), &[list(60), list(80), list(120)].join("\n"));
+}
+
+/// A stack that comes later is one line, and a case without one has none.
+#[test]
+fn code_in_one_line() {
+    let line = code::line(&code_cases::rust()).unwrap();
+    assert!(
+        line.ends_with(
+            "Which code: asked in `api::render::Row::push` (render.rs:88) ← `api::render::Table<…>::render` ← \
+         `api::handle_request` · took most: 61.1 % `api::cache::put` (cache.rs:31) ← `api::handle_request`"
+        ),
+        "{line}"
+    );
+    let hostile = code::line(&code_cases::hostile()).unwrap();
+    assert!(!hostile.contains(acts_on_its_surroundings), "{hostile}");
+    assert_eq!(code::line(&cases::container_limit()), None);
 }
 
 /// Many cases are grouped, the most frequent first.

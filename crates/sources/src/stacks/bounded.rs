@@ -36,13 +36,14 @@ impl<K: Copy + Eq + Hash, V> Bounded<K, V> {
         Some(&mut entry.value)
     }
 
-    /// `weight` in bytes. Others may have to go.
-    pub(super) fn insert(&mut self, key: K, value: V, weight: usize) {
-        self.remove(&key);
-        self.make_room(weight);
+    /// `weight` in bytes. Gives back those that had to go.
+    pub(super) fn insert(&mut self, key: K, value: V, weight: usize) -> Vec<V> {
+        let mut gone: Vec<V> = self.remove(&key).into_iter().collect();
+        self.make_room(weight, &mut gone);
         self.clock += 1;
         self.weight += weight;
         self.entries.insert(key, Entry { value, weight, used: self.clock });
+        gone
     }
 
     /// Bytes.
@@ -54,19 +55,19 @@ impl<K: Copy + Eq + Hash, V> Bounded<K, V> {
         self.entries.len()
     }
 
-    pub(super) fn remove(&mut self, key: &K) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.weight -= entry.weight;
-        }
+    fn remove(&mut self, key: &K) -> Option<V> {
+        let entry = self.entries.remove(key)?;
+        self.weight -= entry.weight;
+        Some(entry.value)
     }
 
     /// One that alone is too heavy is let in when all others are gone: what makes values bounds each.
-    fn make_room(&mut self, weight: usize) {
+    fn make_room(&mut self, weight: usize, gone: &mut Vec<V>) {
         while !self.entries.is_empty()
             && (self.entries.len() >= self.max_entries || self.weight.saturating_add(weight) > self.max_weight)
         {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
-            oldest.into_iter().for_each(|key| self.remove(&key));
+            gone.extend(oldest.and_then(|key| self.remove(&key)));
         }
     }
 }

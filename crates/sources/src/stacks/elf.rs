@@ -76,6 +76,8 @@ pub(super) struct Section {
     pub(super) range: Range<u64>,
     /// Its bytes are packed.
     pub(super) compressed: bool,
+    /// Its place in the table.
+    pub(super) number: usize,
     kind: u32,
 }
 
@@ -86,6 +88,8 @@ pub(super) struct Elf {
     pub(super) sections: Vec<Section>,
     /// Hexadecimal.
     pub(super) build_id: Option<String>,
+    /// Where the tables of segments and sections are in the file.
+    pub(super) tables: [Range<u64>; 2],
 }
 
 impl Elf {
@@ -99,7 +103,7 @@ impl Elf {
         }
         let mut elf = Self::default();
         let mut notes = elf.read_segments(bytes, &header).unwrap_or_default();
-        elf.sections = sections(bytes, &header).unwrap_or_default();
+        elf.sections = elf.read_sections(bytes, &header).unwrap_or_default();
         notes.extend(
             elf.sections.iter().filter(|section| section.kind == SHT_NOTE).map(|section| section.range.clone()),
         );
@@ -128,12 +132,6 @@ impl Elf {
         Some(mapping.start.wrapping_sub(linked))
     }
 
-    /// Where in the file an address as linked is.
-    pub(super) fn offset_of(&self, address: u64) -> Option<u64> {
-        let within = |segment: &Segment| address.checked_sub(segment.address).filter(|at| *at < segment.file_size);
-        self.segments.iter().find_map(|segment| within(segment)?.checked_add(segment.offset))
-    }
-
     /// Gives back where the notes are.
     fn read_segments(&mut self, bytes: &Bytes, header: &[u8; 64]) -> Option<Vec<Range<u64>>> {
         let table = table(u64_at(header, 32)?, u64::from(u16_at(header, 56)?).min(MAX_SEGMENTS), 56)?;
@@ -152,9 +150,33 @@ impl Elf {
                 _ => {}
             }
         }
+        self.tables[0] = table;
         Some(notes)
     }
+
+    fn read_sections(&mut self, bytes: &Bytes, header: &[u8; 64]) -> Option<Vec<Section>> {
+        let table = table(u64_at(header, 40)?, u64::from(u16_at(header, 60)?), SECTION)?;
+        let entries = bytes.read(&table, MAX_SECTIONS * SECTION)?;
+        let names = entries.chunks_exact(64).nth(usize::from(u16_at(header, 62)?)).and_then(section_range)?;
+        let names = bytes.read(&names, MAX_NAMES)?;
+        self.tables[1] = table;
+        let section = |(number, entry): (usize, &[u8])| {
+            let name = names.get(usize::try_from(u32_at(entry, 0)?).ok()?..)?;
+            Some(Section {
+                name: name.split(|b| *b == 0).next()?.to_vec(),
+                address: u64_at(entry, 16)?,
+                range: section_range(entry)?,
+                compressed: u64_at(entry, 8)? & SHF_COMPRESSED != 0,
+                number,
+                kind: u32_at(entry, 4)?,
+            })
+        };
+        Some(entries.chunks_exact(64).enumerate().filter_map(section).collect())
+    }
 }
+
+/// Bytes of an entry in the table of sections.
+pub(super) const SECTION: u64 = 64;
 
 const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
@@ -166,24 +188,6 @@ const NT_GNU_BUILD_ID: u32 = 3;
 
 fn table(offset: u64, count: u64, size: u64) -> Option<Range<u64>> {
     Some(offset..offset.checked_add(count.checked_mul(size)?)?)
-}
-
-fn sections(bytes: &Bytes, header: &[u8; 64]) -> Option<Vec<Section>> {
-    let table = table(u64_at(header, 40)?, u64::from(u16_at(header, 60)?), 64)?;
-    let entries = bytes.read(&table, MAX_SECTIONS * 64)?;
-    let names = entries.chunks_exact(64).nth(usize::from(u16_at(header, 62)?)).and_then(section_range)?;
-    let names = bytes.read(&names, MAX_NAMES)?;
-    let section = |entry: &[u8]| {
-        let name = names.get(usize::try_from(u32_at(entry, 0)?).ok()?..)?;
-        Some(Section {
-            name: name.split(|b| *b == 0).next()?.to_vec(),
-            address: u64_at(entry, 16)?,
-            range: section_range(entry)?,
-            compressed: u64_at(entry, 8)? & SHF_COMPRESSED != 0,
-            kind: u32_at(entry, 4)?,
-        })
-    };
-    Some(entries.chunks_exact(64).filter_map(section).collect())
 }
 
 fn section_range(entry: &[u8]) -> Option<Range<u64>> {

@@ -39,6 +39,11 @@ impl Identity {
         }
     }
 
+    /// Of an open file.
+    pub(super) fn of_file(file: &File) -> Option<Self> {
+        fstat(file).ok().map(|stat| Self::of(&stat))
+    }
+
     /// Bytes.
     pub(super) const fn size(&self) -> u64 {
         self.size
@@ -56,7 +61,7 @@ impl Space {
         let (path, identity) = self.locate(file)?;
         let opened = reopen(&path)?;
         // What was checked is what was opened: the descriptor names it, not the path. Its content may have changed.
-        (Identity::of(&fstat(&opened).ok()?) == identity).then_some(opened)
+        (Identity::of_file(&opened)? == identity).then_some(opened)
     }
 
     /// Opens another file below the process's root, such as one with debug information. Regular files only.

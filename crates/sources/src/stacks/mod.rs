@@ -9,14 +9,21 @@
 mod bounded;
 mod cfi;
 mod cpu;
+#[cfg(test)]
+mod damage_tests;
 mod elf;
 mod file;
 mod go_table;
 pub mod interpreters;
+mod jit_names;
 mod module;
+mod names;
+mod perf_map;
 mod runtime;
+mod slim;
 mod space;
 mod symbolise;
+mod symbols;
 mod unwind;
 
 pub use file::Identity;

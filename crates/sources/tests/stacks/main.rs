@@ -3,6 +3,7 @@
 
 mod programs;
 
+use oomscope_core::evidence::{Frame, NamedBy};
 use oomscope_sources::stacks::{Symboliser, Unwinder};
 use programs::{Captured, Program};
 
@@ -10,8 +11,7 @@ use programs::{Captured, Program};
 fn functions(captured: &Captured) -> Vec<String> {
     let unwound = Unwinder::new().unwind(&captured.space, &captured.raw);
     let frames = Symboliser::new().frames(&captured.space, &unwound.addresses);
-    let name = |frame: &oomscope_core::evidence::Frame| {
-        eprintln!("{frame:?}");
+    let name = |frame: &Frame| {
         frame.function.clone().unwrap_or_else(|| format!("{:?}+{:#x}", frame.module, frame.offset.unwrap_or(0)))
     };
     let names = frames.iter().map(name).collect();
@@ -49,4 +49,123 @@ fn c_however_it_is_built() {
         eprintln!("== {arguments:?}");
         assert_in_order(&functions(&program.capture()), C);
     }
+}
+
+/// A stripped program still has its exported functions, and what has no name keeps module, offset and build id.
+#[test]
+fn stripped() {
+    let Some(program) = Program::build("gcc", "deep.c", &["-O2", "-Wl,--build-id"]) else { return };
+    let captured = program.strip().capture();
+    let unwound = Unwinder::new().unwind(&captured.space, &captured.raw);
+    assert!(!unwound.truncated);
+    let frames = Symboliser::new().frames(&captured.space, &unwound.addresses);
+    let own = &frames[0];
+    assert_eq!((own.function.as_deref(), own.named_by), (None, None));
+    assert_eq!(own.build_id.as_ref().map(String::len), Some(40));
+    assert!(own.offset.is_some_and(|offset| offset > 0 && offset < 0x10000));
+    assert!(own.module.as_ref().is_some_and(|module| module.as_bytes().ends_with(b"/program")));
+    // `__libc_start_main_impl` where the debug information of libc is installed.
+    let exported = |frame: &Frame| frame.function.as_ref().is_some_and(|name| name.starts_with("__libc_start_main"));
+    assert!(frames.iter().any(exported), "{frames:#?}");
+}
+
+/// Inlined functions are told apart, and every line of the source is the right one.
+#[test]
+fn inlined_with_lines() {
+    let Some(program) = Program::build("gcc", "deep.c", &["-O2", "-g"]) else { return };
+    let captured = program.capture();
+    let unwound = Unwinder::new().unwind(&captured.space, &captured.raw);
+    let frames = Symboliser::new().frames(&captured.space, &unwound.addresses);
+    let source = include_str!("programs/deep.c");
+    let line_of = |text: &str| source.lines().position(|line| line.contains(text)).map(|at| at as u32 + 1);
+    let found = |name: &str| frames.iter().find(|frame| frame.function.as_deref() == Some(name)).unwrap();
+    assert_eq!(found("inlined").line, line_of("int inlined"));
+    assert!(found("inlined").inlined && !found("parse").inlined);
+    assert_eq!(found("parse").line, line_of("int sum = inlined"));
+    assert_eq!(found("allocate").line, line_of("    capture();"));
+    assert_eq!(found("main").line, line_of("int main"));
+    assert!(found("parse").file.as_ref().unwrap().ends_with("programs/deep.c"));
+    assert_eq!(found("parse").named_by, Some(NamedBy::DebugInfo));
+}
+
+/// A signal's frame is passed, and the function that was interrupted at its very first instruction is named, not the one before it.
+#[test]
+fn through_a_signal() {
+    let Some(program) = Program::build("gcc", "signal.c", &["-O2"]) else { return };
+    assert_in_order(&functions(&program.capture()), &["handler", "interrupted", "work", "main"]);
+}
+
+/// Rust, optimised, with either linker: lld maps a page twice, for two segments.
+#[test]
+fn rust_with_either_linker() {
+    for arguments in [
+        &["-O"][..],
+        &["-O", "-g"],
+        &["-O", "-Clink-arg=-fuse-ld=bfd"],
+        &["-O", "-Clink-arg=-fuse-ld=lld"],
+        &["-O", "-Ctarget-feature=+crt-static"],
+        &["-O", "-Crelocation-model=static"],
+        &["-Copt-level=3", "-Cforce-frame-pointers=yes", "-Clto=fat"],
+        &[],
+    ] {
+        let Some(program) = Program::build("rustc", "deep.rs", arguments) else { continue };
+        eprintln!("== {arguments:?}");
+        let captured = program.capture();
+        let found = functions(&captured);
+        assert!(found.iter().any(|name| name.contains("Catalog") && name.contains("grow")), "{found:#?}");
+        assert_in_order(&found, &["deep::capture", "deep::main", "main"]);
+    }
+}
+
+const GO: &[&str] = &[
+    "main.capture",
+    "main.(*catalog[...]).grow",
+    "main.load",
+    "main.load",
+    "main.load",
+    "main.load",
+    "main.main",
+    "runtime.main",
+];
+
+/// Go has no unwind tables of the usual kind: its own table leads through, stripped or not.
+#[test]
+fn go_with_its_own_table() {
+    for arguments in [&[][..], &["-ldflags=-s -w"], &["-buildmode=pie"], &["-buildmode=pie", "-ldflags=-s -w"]] {
+        let Some(program) = Program::build("go", "deep_go", arguments) else { continue };
+        eprintln!("== {arguments:?}");
+        let captured = program.capture();
+        assert_in_order(&functions(&captured), GO);
+        assert!(!Unwinder::new().unwind(&captured.space, &captured.raw).truncated);
+    }
+    let Some(program) = Program::build("go", "deep_go", &[]) else { return };
+    assert_in_order(&functions(&program.strip().capture()), GO);
+}
+
+/// Everything is there when the process, its file and its folder are gone.
+#[test]
+fn after_the_end() {
+    let Some(program) = Program::build("gcc", "deep.c", &["-O2", "-g"]) else { return };
+    let mut captured = program.capture();
+    captured.end();
+    drop(program);
+    assert_in_order(&functions(&captured), C);
+}
+
+/// Another file under the program's name is not taken for it; nor is a library that was replaced.
+#[test]
+fn replaced_file() {
+    let Some(library) = Program::build("gcc", "deep.c", &["-O2", "-shared", "-fPIC", "-Dmain=run"]) else { return };
+    let Some(program) = Program::build("gcc", "call_run.c", &[library.path.to_str().unwrap()]) else { return };
+    let captured = program.capture();
+    assert_in_order(&functions(&captured), &["capture", "parse", "run", "main"]);
+    // A copy with the same content, but another file: it cannot be told that it is the same.
+    let captured = program.capture();
+    let copy = library.path.with_extension("copy");
+    std::fs::copy(&library.path, &copy).unwrap();
+    std::fs::rename(&copy, &library.path).unwrap();
+    let unwound = Unwinder::new().unwind(&captured.space, &captured.raw);
+    let frames = Symboliser::new().frames(&captured.space, &unwound.addresses);
+    assert_eq!((frames[0].function.as_deref(), frames[0].build_id.as_deref()), (None, None));
+    assert!(frames[0].module.is_some() && frames[0].offset.is_some());
 }

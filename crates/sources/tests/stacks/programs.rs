@@ -11,21 +11,21 @@ use oomscope_sources::process::Proc;
 use oomscope_sources::stacks::{RawStack, Registers, Space};
 
 /// A compiled program, in a folder of its own.
-pub struct Program {
-    pub path: PathBuf,
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
     _folder: tempfile::TempDir,
 }
 
 /// A program that has handed out its stack and waits.
-pub struct Captured {
-    pub raw: RawStack,
-    pub space: Space,
+pub(crate) struct Captured {
+    pub(crate) raw: RawStack,
+    pub(crate) space: Space,
     child: Child,
 }
 
 impl Program {
     /// `None`, loudly, where the compiler is missing or refuses.
-    pub fn build(compiler: &str, source: &str, arguments: &[&str]) -> Option<Self> {
+    pub(crate) fn build(compiler: &str, source: &str, arguments: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("program");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stacks/programs").join(source);
@@ -49,13 +49,13 @@ impl Program {
         }
     }
 
-    pub fn strip(self) -> Self {
+    pub(crate) fn strip(self) -> Self {
         assert!(Command::new("strip").arg(&self.path).status().unwrap().success());
         self
     }
 
     /// Runs it until it has handed out its stack.
-    pub fn capture(&self) -> Captured {
+    pub(crate) fn capture(&self) -> Captured {
         let mut child = Command::new(&self.path).stdout(Stdio::piped()).spawn().unwrap();
         let mut out = child.stdout.take().unwrap();
         let mut registers = [[0; 8]; 3];
@@ -76,7 +76,7 @@ impl Program {
 
 impl Captured {
     /// Ends it and waits until nothing of it is left.
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -89,6 +89,6 @@ impl Drop for Captured {
     }
 }
 
-pub fn proc() -> Proc {
+pub(crate) fn proc() -> Proc {
     Proc::new(&HostRoot::default())
 }

@@ -10,6 +10,7 @@ use crate::diagnosis::facts::Facts;
 use crate::diagnosis::words::{self, duration, percent};
 use crate::evidence::own_code::{OwnCode, own_code};
 use crate::evidence::{Gap, HotStacks, Part};
+use crate::incident::LIVE;
 
 pub(super) const RULE: Rule = Rule {
     name: "who_asked",
@@ -50,10 +51,12 @@ fn without_stack(facts: &Facts<'_>) -> Answer {
     if has_trace && facts.trigger().is_some_and(|trigger| is_kernel_thread(facts, trigger)) {
         return Answer::Absent;
     }
-    let why = if facts.incident.contexts.is_empty() {
-        "a kernel log has no stack of the program; `oomscope watch` takes it where the kernel lets it load eBPF programs"
-    } else {
+    let why = if !facts.incident.contexts.is_empty() {
         "the stack could not be read at the kill, or has not been worked out yet"
+    } else if facts.incident.origin.source == LIVE {
+        "no eBPF program was there to see the kill"
+    } else {
+        "a kernel log has no stack of the program; `oomscope watch` takes it where the kernel lets it load eBPF programs"
     };
     Answer::CannotTell(Gap::new("the code that asked for the page", why))
 }
@@ -111,5 +114,90 @@ impl Compared {
             )
             .named("asked"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::{Diagnosis, diagnose};
+    use crate::evidence::{Frame, HotStack, KernelReport, Scope, Stacks, Trigger, Victim};
+    use crate::incident::Incident;
+    use crate::time::BootTime;
+    use crate::units::Bytes;
+
+    fn frames(functions: &[&str]) -> Vec<Frame> {
+        let frame = |name: &&str| Frame { function: Some((*name).to_owned()), ..Frame::default() };
+        functions.iter().map(frame).collect()
+    }
+
+    fn killed(user: &[&str]) -> Incident {
+        let report = KernelReport {
+            scope: Some(Scope::Memcg),
+            limit_cgroup: Some("/a".into()),
+            trigger: Some(Trigger { pid: Some(5), comm: Some("app".into()), ..Trigger::default() }),
+            victims: vec![Victim { pid: 5, ..Victim::default() }],
+            ..KernelReport::default()
+        };
+        let mut incident = Incident { kills: vec![report], ..Incident::default() };
+        if !user.is_empty() {
+            incident.add_stacks(Stacks { user: frames(user), ..Stacks::default() });
+        }
+        incident
+    }
+
+    fn sampled(mut incident: Incident, stacks: &[(&[&str], u64)]) -> Diagnosis {
+        let stack = |(functions, bytes): &(&[&str], u64)| HotStack {
+            frames: frames(functions),
+            bytes: Bytes(*bytes),
+            ..HotStack::default()
+        };
+        let to_us = BootTime(60_000_000);
+        let stacks = stacks.iter().map(stack).collect();
+        incident.add_hot_stacks(HotStacks { to_us, stacks, ..HotStacks::default() });
+        diagnose(&incident)
+    }
+
+    fn kind(diagnosis: &Diagnosis) -> Option<String> {
+        diagnosis.findings.iter().find(|finding| finding.rule == RULE.name)?.kind.clone()
+    }
+
+    /// Without samples nobody knows who took the memory, and the finding says that asking proves nothing.
+    #[test]
+    fn the_asker_is_not_blamed() {
+        let diagnosis = diagnose(&killed(&["malloc", "load", "main"]));
+        let finding = diagnosis.findings.iter().find(|finding| finding.rule == RULE.name).unwrap();
+        assert_eq!(finding.kind.as_deref(), Some("asked"));
+        assert!(
+            finding.detail.starts_with("app (thread 5) crossed the limit in `load` ← `main`."),
+            "{}",
+            finding.detail
+        );
+        assert!(finding.detail.contains("not the culprit"));
+        assert_eq!(finding.evidence, [Part::UserStack.into()]);
+    }
+
+    /// With samples: the same function, another that took most, or many of which none did.
+    #[test]
+    fn the_samples_decide() {
+        let asked = || killed(&["load", "main"]);
+        assert_eq!(
+            kind(&sampled(asked(), &[(&["memset", "load"], 60), (&["put"], 40)])).as_deref(),
+            Some("asked_and_took")
+        );
+        assert_eq!(kind(&sampled(asked(), &[(&["load"], 40), (&["put"], 60)])).as_deref(), Some("last_straw"));
+        assert_eq!(kind(&sampled(asked(), &[(&["a"], 30), (&["b"], 35), (&["c"], 35)])).as_deref(), Some("asked"));
+    }
+
+    /// A log has no stack of a program: the rule cannot tell, and never says that nobody asked.
+    #[test]
+    fn no_stack_is_a_gap() {
+        let told = |incident: &Incident| {
+            diagnose(incident).gaps.iter().any(|gap| gap.wanted == "the code that asked for the page")
+        };
+        assert!(told(&killed(&[])));
+        let mut live = killed(&[]);
+        LIVE.clone_into(&mut live.origin.source);
+        assert!(told(&live));
     }
 }

@@ -184,14 +184,12 @@ fn starts(name: &str, beginnings: &[&str]) -> bool {
     beginnings.iter().any(|start| name.starts_with(start))
 }
 
-/// `alloc::vec::Vec<T>::push` and `<alloc::vec::Vec<T> as …>::extend` are the library's; `<app::Loader as core::iter::Iterator>::next` is not.
+/// A type of the library is the library's, and a type of the program's own that implements one of its traits is the program's.
 fn rust(name: &str) -> Option<Plumbing> {
-    let of_type =
-        name.trim_start_matches(['<', '&', '*', '[', '(']).trim_start_matches("mut ").trim_start_matches("const ");
-    if starts(of_type, &["alloc::raw_vec", "alloc::alloc", "hashbrown::raw::alloc"]) {
+    if starts(name, &["alloc::raw_vec", "alloc::alloc", "hashbrown::raw::alloc"]) {
         return Some(Plumbing::Allocator);
     }
-    starts(of_type, &["alloc::", "core::", "std::", "hashbrown::", "__rustc::", "rust_begin_unwind"])
+    starts(name, &["alloc::", "core::", "std::", "hashbrown::", "__rustc::", "rust_begin_unwind"])
         .then_some(Plumbing::Library)
 }
 
