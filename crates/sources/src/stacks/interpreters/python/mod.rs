@@ -33,8 +33,10 @@ pub struct Copied {
     pub first_line: u32,
     /// Its line table, or the beginning of it.
     pub line_table: Vec<u8>,
-    /// Bytes from the start of its code. `None` where it has not begun.
-    pub instruction: Option<u32>,
+    /// Address of its code object.
+    pub code: u64,
+    /// Where in the code it is, as the frame says it: see [`Instruction`].
+    pub place: u64,
     /// The interpreter's C function was called for this frame; frames before it, up to the one before with this mark, run in the same.
     pub entry: bool,
 }
