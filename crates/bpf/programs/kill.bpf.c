@@ -70,6 +70,8 @@ struct {
 struct asker {
 	__u64 last_ns;
 	__u64 details_of;
+	/* Of its last kill. While a group dies its usage falls: later on nothing would look full any more. */
+	struct mem_cgroup *limit;
 	/* From oom_kill_process(). */
 	struct mem_cgroup *memcg;
 	__u32 has_oom_control;
@@ -217,7 +219,6 @@ inlined void report(void *ctx, struct task_struct *current, struct task_struct *
 	if (details)
 		asker->details_of = at_ns;
 	asker->last_ns = at_ns;
-	bpf_map_update_elem(&askers, &tid, asker, BPF_ANY);
 
 	kill->kind = RECORD_KILL;
 	kill->hook = hook;
@@ -230,6 +231,10 @@ inlined void report(void *ctx, struct task_struct *current, struct task_struct *
 	fill_chain(kill, own_memcg, victims_memcg, &suspects);
 	kill->scope = scope_of(kill, asker);
 	limit = limit_of(kill, asker, &suspects);
+	if (!details && asker->limit)
+		limit = asker->limit;
+	asker->limit = limit;
+	bpf_map_update_elem(&askers, &tid, asker, BPF_ANY);
 	kill->limit_cgroup_id = limit ? cgroup_id(limit) : 0;
 	victims_pid = kill->victim.pid;
 	bpf_ringbuf_submit(kill, BPF_RB_FORCE_WAKEUP);

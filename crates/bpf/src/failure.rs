@@ -70,7 +70,8 @@ impl Reason {
 fn verdict(log: &str) -> Option<String> {
     let (_, rest) = log.split_once("-- BEGIN PROG LOAD LOG --")?;
     let (said, _) = rest.split_once("-- END PROG LOAD LOG --").unwrap_or((rest, ""));
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty() && !is_statistics(line)).collect();
+    let lines: Vec<&str> =
+        said.lines().map(str::trim).filter(|line| !line.is_empty() && !is_statistics(line)).collect();
     let end = lines.get(lines.len().saturating_sub(LOG_LINES)..)?;
     (!end.is_empty()).then(|| end.join("; "))
 }
@@ -128,7 +129,8 @@ mod tests {
     /// Without a word from the verifier, what is not there is said with libbpf's words.
     #[test]
     fn not_there() {
-        let log = "libbpf: prog 'on_oom_kill_process': failed to find kernel BTF type ID of 'oom_kill_process': -ESRCH\n";
+        let log =
+            "libbpf: prog 'on_oom_kill_process': failed to find kernel BTF type ID of 'oom_kill_process': -ESRCH\n";
         let reason = Reason::of(&io::Error::from_raw_os_error(libc::ESRCH), log).to_string();
         assert!(reason.starts_with("not in this kernel (prog 'on_oom_kill_process': failed to find"), "{reason}");
     }
@@ -136,7 +138,8 @@ mod tests {
     /// No BTF is said as such, whatever the number of the error.
     #[test]
     fn no_btf() {
-        let log = "libbpf: kernel BTF is missing at '/sys/kernel/btf/vmlinux'\nlibbpf: failed to find valid kernel BTF\n";
+        let log =
+            "libbpf: kernel BTF is missing at '/sys/kernel/btf/vmlinux'\nlibbpf: failed to find valid kernel BTF\n";
         assert_eq!(Reason::of(&io::Error::from_raw_os_error(libc::ESRCH), log), Reason::NoBtf);
     }
 }

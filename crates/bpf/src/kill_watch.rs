@@ -93,10 +93,8 @@ impl KillWatch {
     }
 
     fn new(mut loaded: Loaded, hook: KillHook) -> Result<Self, Failure> {
-        let ring = Ring::new(loaded.map("events")?, KillRecord::decode).map_err(|e| Failure {
-            tried: "ring buffer of kills".to_owned(),
-            reason: Reason::Other(e.to_string()),
-        })?;
+        let ring = Ring::new(loaded.map("events")?, KillRecord::decode)
+            .map_err(|e| Failure { tried: "ring buffer of kills".to_owned(), reason: Reason::Other(e.to_string()) })?;
         Ok(Self { ring, bss: loaded.map(".bss")?, _links: loaded.links, hook, failures: Vec::new() })
     }
 

@@ -24,14 +24,7 @@ pub(crate) fn page_faults(cpu: u32, period: u64) -> io::Result<OwnedFd> {
     let (everybody, no_group) = (-1, -1);
     // SAFETY: the attributes are valid for the whole call, of the size that they say, and the kernel only reads them.
     let fd = unsafe {
-        libc::syscall(
-            libc::SYS_perf_event_open,
-            &raw const attributes,
-            everybody,
-            cpu,
-            no_group,
-            PERF_FLAG_FD_CLOEXEC,
-        )
+        libc::syscall(libc::SYS_perf_event_open, &raw const attributes, everybody, cpu, no_group, PERF_FLAG_FD_CLOEXEC)
     };
     let fd = RawFd::try_from(fd).ok().filter(|&fd| fd >= 0).ok_or_else(io::Error::last_os_error)?;
     // SAFETY: the kernel has just opened it for us, and nobody else knows of it.

@@ -36,7 +36,8 @@ impl Faults {
             rate: config.rate,
             filter,
         };
-        let sampler = FaultSampler::start(&sampling).map_err(|failure| Gap::new("samples of page faults", failure.to_string()))?;
+        let sampler = FaultSampler::start(&sampling)
+            .map_err(|failure| Gap::new("samples of page faults", failure.to_string()))?;
         let faults = Self { sampler, filter };
         match &config.filter {
             FaultFilter::All => {}
@@ -63,7 +64,9 @@ impl Faults {
     /// The set is full, or the sampler is not one of cgroups.
     pub fn add_cgroup(&self, id: u64) -> Result<(), Gap> {
         self.check(Filter::Cgroups)?;
-        self.sampler.add_cgroup(id).map_err(|e| Gap::new(format!("page faults of the cgroup with inode {id}"), e.to_string()))
+        self.sampler
+            .add_cgroup(id)
+            .map_err(|e| Gap::new(format!("page faults of the cgroup with inode {id}"), e.to_string()))
     }
 
     /// No longer this cgroup.

@@ -101,7 +101,9 @@ impl Kills {
                     on(killed, Part::VictimStack);
                 }
             }
-            KillRecord::Stack(stack) if stack.of_victim != 0 => add_victim_stack(known, early, stack::of_kill(&stack), on),
+            KillRecord::Stack(stack) if stack.of_victim != 0 => {
+                add_victim_stack(known, early, stack::of_kill(&stack), on)
+            }
             KillRecord::Stack(stack) => {
                 let came = stack::of_kill(&stack);
                 for known in sharing(known, stack.kill_at_ns) {
@@ -207,7 +209,9 @@ fn no_kills(failures: &[Failure]) -> Gap {
 fn lacking(failure: &Failure, hook: KillHook) -> Gap {
     let wanted = match hook {
         KillHook::OomKillProcess => "stack of a victim that is not the trigger",
-        KillHook::MarkVictimBtf | KillHook::MarkVictim => "gfp mask and order of the allocation, from the kernel itself",
+        KillHook::MarkVictimBtf | KillHook::MarkVictim => {
+            "gfp mask and order of the allocation, from the kernel itself"
+        }
     };
     Gap::new(wanted, failure.to_string())
 }
