@@ -9,7 +9,6 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 #include "wire.h"
-#include "repeat.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -86,20 +85,25 @@ struct {
 	__type(value, struct asker);
 } askers SEC(".maps");
 
-/* Whether an address lies in one of them. */
-inlined bool is_in(const volatile struct range *ranges, __u64 address)
+int is_in_ranges(__u64 address, __u32 of_kills);
+
+/* Whether an address lies in one of kill_functions, or of cgroup_functions. */
+verified_once int is_in_ranges(__u64 address, __u32 of_kills)
 {
-	for (int i = 0; i < MAX_RANGES; i++)
-		if (address - ranges[i].start < ranges[i].end - ranges[i].start)
+	for (int i = 0; i < MAX_RANGES; i++) {
+		__u64 start = of_kills ? kill_functions[i].start : cgroup_functions[i].start;
+		__u64 end = of_kills ? kill_functions[i].end : cgroup_functions[i].end;
+		if (address >= start && address < end)
 			return 1;
+	}
 	return 0;
 }
 
 /* One of them has to be among the innermost frames: those of the program and of the tracepoint come before. */
-inlined bool passes_through(const struct kill *kill, const volatile struct range *ranges)
+inlined bool passes_through(const struct kill *kill, __u32 of_kills)
 {
 	for (int i = 0; i < SEARCHED_FRAMES; i++)
-		if (i * 8 < kill->kernel_stack_bytes && is_in(ranges, kill->kernel_stack[i]))
+		if (i * 8 < kill->kernel_stack_bytes && is_in_ranges(kill->kernel_stack[i], of_kills))
 			return 1;
 	return 0;
 }
@@ -110,7 +114,7 @@ inlined __u32 scope_of(const struct kill *kill, const struct asker *asker)
 		return asker->memcg ? SCOPE_CGROUP : SCOPE_GLOBAL;
 	if (!cgroup_functions[0].start || kill->kernel_stack_bytes <= 0)
 		return SCOPE_UNKNOWN;
-	return passes_through(kill, cgroup_functions) ? SCOPE_CGROUP : SCOPE_GLOBAL;
+	return passes_through(kill, 0) ? SCOPE_CGROUP : SCOPE_GLOBAL;
 }
 
 /* The cgroup whose limit was reached; NULL for the machine, or where that is not known. */
@@ -175,7 +179,7 @@ inlined bool is_kill(const struct kill *kill, __u32 hook)
 {
 	if (hook == HOOK_OOM_KILL_PROCESS || !kill_functions[0].start || kill->kernel_stack_bytes <= 0)
 		return 1;
-	return passes_through(kill, kill_functions);
+	return passes_through(kill, 1);
 }
 
 inlined void report(void *ctx, struct task_struct *current, struct task_struct *victim, __u32 victim_tid, struct asker *asker,

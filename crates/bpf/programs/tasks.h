@@ -17,12 +17,10 @@ inlined __u64 cgroup_id(struct mem_cgroup *memcg)
 	return BPF_CORE_READ(memcg, css.cgroup, kn, id);
 }
 
-inlined __s64 pages_of(struct mm_struct *mm, int counter)
-{
-	if (bpf_core_type_exists(struct mm_rss_stat))
-		return BPF_CORE_READ((struct mm_struct___atomic *)mm, rss_stat.count[counter].counter);
-	return BPF_CORE_READ(mm, rss_stat[counter].count);
-}
+/* A macro, because only a literal index is relocated: the counters' size differs between kernels. */
+#define pages_of(mm, which)                                                                                                                \
+	(bpf_core_type_exists(struct mm_rss_stat) ? BPF_CORE_READ((struct mm_struct___atomic *)(mm), rss_stat.count[which].counter)     \
+						  : BPF_CORE_READ(mm, rss_stat[which].count))
 
 inlined __s64 rss_of(struct mm_struct *mm)
 {
@@ -49,9 +47,13 @@ inlined void fill_party(struct party *party, struct task_struct *task, struct me
 	bpf_core_read(party->comm, sizeof(party->comm), &task->comm);
 }
 
-/* Whether a cgroup is this one, or below it. */
-inlined bool is_within(struct cgroup *cgroup, struct cgroup *top)
+int is_within_cgroup(__u64 cgroup_address, __u64 top_address);
+
+/* Whether a cgroup is this one, or below it. Never inlined, for another reason, too: out of a loop the compiler would lift what only one of
+ * the branches may ask for, the place of a field that this kernel does not have. */
+verified_once int is_within_cgroup(__u64 cgroup_address, __u64 top_address)
 {
+	struct cgroup *cgroup = (void *)cgroup_address, *top = (void *)top_address;
 	int level = BPF_CORE_READ(top, level);
 	if (level < 0 || BPF_CORE_READ(cgroup, level) < level)
 		return 0;
@@ -68,6 +70,11 @@ inlined bool is_within(struct cgroup *cgroup, struct cgroup *top)
 		return id == BPF_CORE_READ(top, kn, id);
 	}
 	return cgroup == top;
+}
+
+inlined bool is_within(struct cgroup *cgroup, struct cgroup *top)
+{
+	return is_within_cgroup((__u64)cgroup, (__u64)top);
 }
 
 #endif

@@ -126,7 +126,7 @@ impl KillWatch {
 }
 
 impl Rung {
-    /// The newer form first; without the victim's stack rather than not at all, and then why.
+    /// Without the victim's stack rather than not at all, and then why.
     fn load(&self, functions: &KernelFunctions) -> Result<(Loaded, Option<Failure>), Failure> {
         let with_signals: Vec<&str> = self.kills.iter().copied().chain([self.signals]).collect();
         let full = match self.load_programs(&with_signals, functions) {
@@ -144,11 +144,7 @@ impl Rung {
             put(constants, offset_of!(wire::kill_rodata, cgroup_functions), &functions.of_cgroups);
             put(constants, offset_of!(wire::kill_rodata, kill_functions), &functions.of_kills);
         };
-        let load = |image| Loaded::new(image, programs, &prepare, &|program| program.attach().map(|link| vec![link]));
-        match load(image!("kill")) {
-            Err(newer) if newer.reason.may_be_the_program() => load(image!("kill_old")),
-            result => result,
-        }
+        Loaded::new(image!("kill"), programs, &prepare, &|program| program.attach().map(|link| vec![link]))
     }
 }
 

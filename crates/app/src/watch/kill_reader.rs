@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use oomscope_core::evidence::Gap;
+use oomscope_core::evidence::{Gap, Hook};
 use oomscope_sources::clock::since_boot;
 use oomscope_sources::ebpf::{KillLosses, Killed, Kills, Part};
 use oomscope_sources::host_root::HostRoot;
@@ -29,6 +29,7 @@ use super::wake::Waker;
 pub(super) struct KillReader {
     stopped: Arc<AtomicBool>,
     bell: Waker,
+    hook: Hook,
     gaps: Vec<Gap>,
     thread: Option<JoinHandle<()>>,
 }
@@ -66,14 +67,15 @@ pub(super) fn start(
 }
 
 impl KillReader {
-    /// What it does not see.
-    pub(super) fn gaps(&self) -> &[Gap] {
-        &self.gaps
+    /// What it does not see, and the log, where there is one, does not tell either.
+    pub(super) fn gaps(&self, has_log: bool) -> &[Gap] {
+        // What a later hook does not see stands in the log.
+        if has_log && self.hook != Hook::OomKillProcess { &[] } else { &self.gaps }
     }
 
     /// Starts it.
     fn start(kills: Kills, spaces: Spaces, outlets: Outlets) -> std::io::Result<Self> {
-        let gaps = kills.gaps().to_vec();
+        let (hook, gaps) = (kills.hook(), kills.gaps().to_vec());
         let (stopped, bell) = (Arc::new(AtomicBool::new(false)), Waker::new()?);
         let work = Work {
             kills,
@@ -84,7 +86,7 @@ impl KillReader {
             lost: KillLosses::default(),
         };
         let thread = std::thread::Builder::new().name("kills".into()).spawn(move || work.run())?;
-        Ok(Self { stopped, bell, gaps, thread: Some(thread) })
+        Ok(Self { stopped, bell, hook, gaps, thread: Some(thread) })
     }
 }
 

@@ -154,7 +154,6 @@ impl<'a> Watcher<'a> {
         let mut spaces = None;
         let kill_reader = match kill_reader::start(config.ebpf, &root, to.clone(), &waker)? {
             Ok((reader, kept)) => {
-                gaps.extend(reader.gaps().iter().cloned());
                 spaces = Some(kept);
                 Some(reader)
             }
@@ -192,6 +191,7 @@ impl<'a> Watcher<'a> {
                 None
             }
         };
+        gaps.extend(kill_reader.iter().flat_map(|reader| reader.gaps(log.is_some())).cloned());
         let mut watcher = Self {
             output,
             boot: ThisBoot::ask_of(&root),

@@ -8,6 +8,8 @@
 
 mod bounded;
 mod cfi;
+#[cfg(test)]
+mod cost_tests;
 mod cpu;
 #[cfg(test)]
 mod damage_tests;

@@ -92,8 +92,8 @@ impl Proc {
             handles: self.handles(pid),
             complete: all && !reading.cut,
             hash: reading.hash.finish(),
-            mappings: reading.mappings,
-            files: reading.files,
+            mappings: shrunk(reading.mappings),
+            files: shrunk(reading.files),
         })
     }
 
@@ -167,6 +167,13 @@ impl Space {
         Runtime::of(self.handles.exe_path(), self.files.iter().map(|file| file.path.as_bytes()))
     }
 
+    /// What it holds in memory, bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let files: usize = self.files.iter().map(|file| size_of::<MappedFile>() + file.path.as_bytes().len()).sum();
+        size_of::<Self>() + size_of_val(self.mappings.as_slice()) + files
+    }
+
     fn is_of_same_process(&self, other: &Self) -> bool {
         self.started_ticks.is_some() && self.started_ticks == other.started_ticks
     }
@@ -178,6 +185,12 @@ impl MappedFile {
     pub const fn is_file(&self) -> bool {
         self.inode != 0
     }
+}
+
+/// Kept for long.
+fn shrunk<T>(mut list: Vec<T>) -> Vec<T> {
+    list.shrink_to_fit();
+    list
 }
 
 /// maps, line by line.
@@ -198,12 +211,14 @@ impl Reading {
             self.hash.write_u64(number);
         }
         self.hash.write(line.path);
+        if self.mappings.len() >= MAX_MAPPINGS {
+            self.cut = true;
+            return;
+        }
         let file = (!line.path.is_empty()).then(|| self.number_of(&line));
         let mapping = Mapping { start: line.start, end: line.end, offset: line.offset, file };
-        let full = self.mappings.len() >= MAX_MAPPINGS;
         match self.mappings.last_mut() {
             Some(last) if last.goes_on_in(&mapping) => last.end = mapping.end,
-            _ if full => self.cut = true,
             _ => self.mappings.push(mapping),
         }
     }
@@ -257,5 +272,86 @@ impl MappedFile {
     pub fn name(&self) -> &[u8] {
         let path = self.path.as_bytes();
         path.rfind_byte(b'/').and_then(|slash| path.get(slash + 1..)).unwrap_or(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host_root::HostRoot;
+
+    impl Space {
+        /// Of a process that is not there.
+        pub(in super::super) fn of_maps(maps: &str) -> Self {
+            let mut reading = Reading::default();
+            maps.lines().for_each(|line| reading.line(line.as_bytes()));
+            Self {
+                pid: 0,
+                started_ticks: None,
+                namespace_pid: None,
+                mappings: reading.mappings,
+                files: reading.files,
+                handles: proc().handles(0),
+                complete: !reading.cut,
+                hash: reading.hash.finish(),
+            }
+        }
+    }
+
+    fn proc() -> Proc {
+        Proc::new(&HostRoot::default())
+    }
+
+    /// Only code is kept; what lies side by side, in the file too, is one mapping; every file once.
+    #[test]
+    fn what_is_kept() {
+        let space = Space::of_maps(
+            "1000-2000 r--p 00000000 fe:01 7 /x\n2000-3000 r-xp 00001000 fe:01 7 /x\n3000-5000 r-xp 00002000 fe:01 7 /x\n\
+             5000-6000 r-xp 00009000 fe:01 7 /x\n8000-9000 rwxp 00000000 00:00 0\n9000-a000 rwxp 00000000 00:00 0\n\
+             b000-c000 r-xp 00000000 fe:01 9 /y (deleted)\n7fff0000-7fff1000 r-xp 00000000 00:00 0 [vdso]\n",
+        );
+        let kept: Vec<_> = space.mappings().iter().map(|mapping| (mapping.start, mapping.end, mapping.file)).collect();
+        assert_eq!(
+            kept,
+            [
+                (0x2000, 0x5000, Some(0)),
+                (0x5000, 0x6000, Some(0)),
+                (0x8000, 0xa000, None),
+                (0xb000, 0xc000, Some(1)),
+                (0x7fff_0000, 0x7fff_1000, Some(2))
+            ]
+        );
+        let file = |address| space.mapping(address).and_then(|mapping| space.file(mapping));
+        assert_eq!(file(0x4fff).map(|file| (file.path.as_bytes(), file.deleted)), Some((&b"/x"[..], false)));
+        assert_eq!(file(0xb000).map(|file| (file.path.as_bytes(), file.deleted)), Some((&b"/y"[..], true)));
+        assert!(
+            space.mapping(0x1000).is_none() && space.mapping(0x6000).is_none() && space.mapping(u64::MAX).is_none()
+        );
+        assert!(file(0x8000).is_none() && space.mapping(0x8000).is_some());
+    }
+
+    /// However many mappings a process makes, what is kept has a limit, and says that it was reached.
+    #[test]
+    fn too_many_mappings() {
+        let line = |n: u64| format!("{:x}-{:x} r-xp 00000000 fe:01 {n} /file-{n}\n", n * 0x2000, n * 0x2000 + 0x1000);
+        let space = Space::of_maps(&(1..66_000).map(line).collect::<String>());
+        assert_eq!((space.mappings().len(), space.is_complete()), (MAX_MAPPINGS, false));
+        assert!(space.files.len() <= MAX_MAPPINGS);
+    }
+
+    /// This process is read again only when its code has changed; of one that has ended everything is kept.
+    #[test]
+    fn refreshed() {
+        let mut space = proc().space(std::process::id()).unwrap();
+        assert!(space.is_complete() && space.started_ticks().is_some() && space.namespace_pid().is_some());
+        assert!(!proc().refresh(&mut space));
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut space = proc().space(child.id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let before = space.mappings().to_vec();
+        assert!(!proc().refresh(&mut space));
+        assert_eq!(space.mappings(), before);
+        assert!(matches!(proc().space(child.id()), Err(Error::Gone { .. })));
     }
 }

@@ -4,6 +4,7 @@
 //! below the process's own root), Go's own table, for memory without a file the perf map that a runtime writes, and at last what kind
 //! of code lies there. What has no name keeps module, offset and build id.
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ const MAX_MAPS: usize = 16;
 const MAX_MAP_BYTES: usize = 32 << 20;
 /// Files with which the parser came to grief; they are not tried again.
 const MAX_REFUSED: usize = 1024;
+/// Of MiniDebugInfo, unpacked: libc's has 0.5 MB.
+const MAX_MINI: u64 = 16 << 20;
 /// The kernel's vdso has two pages.
 const MAX_VDSO: u64 = 1 << 20;
 
@@ -53,7 +56,8 @@ enum Key {
 struct Module {
     elf: Elf,
     go: Option<GoTable>,
-    symbols: Option<Id>,
+    /// In the order in which they are asked.
+    symbols: Vec<Id>,
 }
 
 impl Default for Symboliser {
@@ -110,8 +114,7 @@ impl Symboliser {
         let Some(bias) = module.elf.bias(mapping) else { return vec![frame] };
         let linked = address.address.wrapping_sub(bias);
         let go = module.go_frame(&frame, linked);
-        let named = module.symbols.map_or(Ok(Vec::new()), |id| self.symbols.name(id, linked));
-        match named {
+        match first_answer(&mut self.symbols, &module.symbols, linked) {
             Ok(named) if !named.is_empty() => named_frames(&frame, named, go),
             Ok(_) => vec![go.unwrap_or(frame)],
             Err(Lost) => {
@@ -140,9 +143,8 @@ impl Symboliser {
         };
         let (module, weight) = opened.and_then(|(bytes, size)| self.read(space, key, &bytes, size)).unzip();
         for gone in self.modules.insert(key, module, weight.unwrap_or(0)) {
-            if let Some(id) = gone.and_then(|module| module.symbols) {
-                self.symbols.close(id);
-            }
+            let ids = gone.map(|module| module.symbols).unwrap_or_default();
+            ids.into_iter().for_each(|id| self.symbols.close(id));
         }
     }
 
@@ -151,17 +153,9 @@ impl Symboliser {
         let go = GoTable::read(bytes, &elf);
         let mut weight = go.as_ref().map_or(0, GoTable::memory);
         let max_debug = u64::try_from(self.max_bytes / 2).unwrap_or(u64::MAX);
-        let refused = self.refused.contains(&key);
-        let slim = || {
-            let own = Slim::copy(bytes, size, &elf, max_debug);
-            match own {
-                Some(own) if own.has_symbols => Some(own),
-                own => separate_debug(space, &elf, max_debug).or(own),
-            }
-        };
-        let slim = if refused { None } else { slim() };
-        weight += slim.as_ref().map_or(0, |slim| slim.memory);
-        let symbols = slim.and_then(|slim| self.symbols.open(slim).ok());
+        let slims = if self.refused.contains(&key) { Vec::new() } else { slims(space, bytes, size, &elf, max_debug) };
+        weight += slims.iter().map(|slim| slim.memory).sum::<usize>();
+        let symbols = slims.into_iter().filter_map(|slim| self.symbols.open(slim).ok()).collect();
         elf.sections = Vec::new();
         Some((Module { elf, go, symbols }, weight))
     }
@@ -244,6 +238,36 @@ fn key(space: &Space, mapping: &Mapping) -> Option<Key> {
         return Some(Key::Vdso);
     }
     space.identity(file).map(Key::File)
+}
+
+fn first_answer(symbols: &mut Symbols, ids: &[Id], linked: u64) -> Result<Vec<Named>, Lost> {
+    for id in ids {
+        let named = symbols.name(*id, linked)?;
+        if !named.is_empty() {
+            return Ok(named);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Where functions of a file are named: in itself, and where it was stripped in a file of its own, or in a smaller one within it.
+fn slims(space: &Space, bytes: &Bytes, size: u64, elf: &Elf, max_debug: u64) -> Vec<Slim> {
+    let own = Slim::copy(bytes, size, elf, max_debug);
+    if own.as_ref().is_some_and(|own| own.has_symbols) {
+        return own.into_iter().collect();
+    }
+    let more = separate_debug(space, elf, max_debug).or_else(|| mini_debug(bytes, elf));
+    more.into_iter().chain(own).collect()
+}
+
+/// Fedora and its relatives leave names of functions in, packed (gdb's documentation, "MiniDebugInfo").
+fn mini_debug(bytes: &Bytes, elf: &Elf) -> Option<Slim> {
+    let packed = bytes.read(&elf.section(b".gnu_debugdata")?.range, MAX_MINI)?;
+    let mut file = Vec::new();
+    liblzma::read::XzDecoder::new(packed.as_slice()).take(MAX_MINI).read_to_end(&mut file).ok()?;
+    let size = u64::try_from(file.len()).ok()?;
+    let bytes = Bytes::Memory(file.into());
+    Slim::copy(&bytes, size, &Elf::read(&bytes)?, MAX_MINI)
 }
 
 /// As distributions put it in packages of their own (gdb's documentation, "Separate Debug Files").

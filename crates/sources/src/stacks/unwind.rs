@@ -207,3 +207,94 @@ impl Found {
         Self { ip, address: Address { address: ip.wrapping_sub(1), found_by: FoundBy::FramePointer } }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stacks::Registers;
+
+    /// Code that is no file's, as of a compiler at run time.
+    fn space() -> Space {
+        Space::of_maps("10000-20000 rwxp 00000000 00:00 0\n")
+    }
+
+    const SP: u64 = 0x7ffc_0000_1000;
+
+    fn raw(bp: u64, words: &[u64], frame_pointers: &[u64]) -> RawStack {
+        RawStack {
+            registers: Some(Registers { ip: 0x1_0000, sp: SP, bp, lr: 0 }),
+            frame_pointers: frame_pointers.to_vec(),
+            copy: words.iter().flat_map(|word| word.to_le_bytes()).collect(),
+            ..RawStack::default()
+        }
+    }
+
+    fn addresses(raw: &RawStack) -> (Vec<u64>, bool) {
+        let unwound = Unwinder::new().unwind(&space(), raw);
+        (unwound.addresses.iter().map(|found| found.address).collect(), unwound.truncated)
+    }
+
+    /// Without tables the chain of frame pointers is followed in the copy, to its proper end.
+    #[test]
+    fn by_frame_pointers_alone() {
+        let words = [9, SP + 32, 0x1_0100, 9, 0, 0x1_0200];
+        assert_eq!(addresses(&raw(SP + 8, &words, &[])), (vec![0x1_0000, 0x1_00ff, 0x1_01ff], false));
+    }
+
+    /// A chain that leads back, to itself, to another stack or to what is no code ends there.
+    #[test]
+    fn nonsense_ends() {
+        for (bp, words) in [
+            (SP + 8, [9, SP + 8, 0x1_0100, 9]),
+            (SP + 8, [9, SP, 0x1_0100, 9]),
+            (SP + 8, [9, 0x5555_0000, 0x1_0100, 9]),
+            (SP + 8, [9, u64::MAX - 4, 0x1_0100, 9]),
+            (SP + 8, [9, SP + 24, 0x1_0100, 9]),
+        ] {
+            assert_eq!(addresses(&raw(bp, &words, &[])), (vec![0x1_0000, 0x1_00ff], true), "{words:x?}");
+        }
+        assert_eq!(addresses(&raw(SP + 8, &[9, SP + 24, 0x999, 9], &[])), (vec![0x1_0000], true));
+        assert_eq!(addresses(&raw(u64::MAX, &[], &[])), (vec![0x1_0000], true));
+    }
+
+    /// Where the copy ends, what the kernel found in the living process goes on from the last frame that both know.
+    #[test]
+    fn the_kernel_goes_on() {
+        let words = [9, SP + 24, 0x1_0100, SP + 4096, 0x1_0100];
+        let kernels = [0x1_0000, 0x1_0100, 0x1_0100, 0x1_0300, 0x1_0400, 0x99_0000];
+        let expected = vec![0x1_0000, 0x1_00ff, 0x1_00ff, 0x1_02ff, 0x1_03ff];
+        assert_eq!(addresses(&raw(SP + 8, &words, &kernels)), (expected, true));
+        // Without a copy there is only the kernel's.
+        assert_eq!(addresses(&raw(SP + 8, &[], &kernels[..3])), (vec![0x1_0000, 0x1_00ff, 0x1_00ff], true));
+        // The kernel's is shorter: it changes nothing.
+        assert_eq!(addresses(&raw(SP + 8, &words, &[0x1_0000, 0x1_0700])), (vec![0x1_0000, 0x1_00ff, 0x1_00ff], true));
+    }
+
+    /// A kernel thread has no stack of a program.
+    #[test]
+    fn kernel_thread() {
+        assert_eq!(Unwinder::new().unwind(&space(), &RawStack::default()), Unwound::default());
+    }
+
+    /// What others hold on to may move between threads.
+    #[test]
+    fn may_be_sent() {
+        fn send<T: Send>() {}
+        send::<(Space, Unwinder, crate::stacks::Symboliser)>();
+    }
+
+    proptest::proptest! {
+        /// Any stack comes to an end, within the limit.
+        #[test]
+        fn any_stack(words in proptest::collection::vec((0_u64..3, 0_u64..0x400), 0..64), bp in 0_u64..64) {
+            let word = |&(kind, value): &(u64, u64)| match kind {
+                0 => SP + value,
+                1 => 0x1_0000 + value,
+                _ => value,
+            };
+            let words: Vec<u64> = words.iter().map(word).collect();
+            let (found, _) = addresses(&raw(SP + bp * 8, &words, &words));
+            proptest::prop_assert!(!found.is_empty() && found.len() <= MAX_FRAMES + words.len());
+        }
+    }
+}
