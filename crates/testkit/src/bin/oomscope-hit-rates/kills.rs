@@ -1,25 +1,20 @@
 //! Causes kills while `oomscope watch` looks on, and collects what it told of each.
 
-use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use oomscope_core::units::Bytes;
 use oomscope_sources::cgroup::Scratch;
 use oomscope_sources::host_root::HostRoot;
-use oomscope_testkit::programs::{Function, Hog, Place, Program, Task};
+use oomscope_testkit::programs::{Function, Hog, Place, Program, Task, Watch, functions};
 use serde_json::Value;
 
 /// The program grows by some 100 MiB a second: it is near its limit for 50 ms.
 const LIMIT: Bytes = Bytes(64 << 20);
-/// So long the watcher has until it must see everything.
-const STARTS: Duration = Duration::from_secs(2);
-/// And so long after the last kill to say what it still knows.
-const SETTLES: Duration = Duration::from_secs(5);
+/// So long the watcher has, from the kill on, to tell of it and to name its stack.
+const PATIENCE: Duration = Duration::from_secs(6);
 const SIGKILL: i32 = 9;
 
 /// A kill, and what was told of it last.
@@ -34,16 +29,20 @@ pub(crate) struct Told {
 /// `count` kills, of each function in turn.
 pub(crate) fn cause(program: &Program, count: u32, place: Place) -> Result<Vec<Told>> {
     let scratch = Scratch::create(&HostRoot::default(), LIMIT).context("making a cgroup")?;
-    let watch = Watch::start(&scratch)?;
-    let mut killed = Vec::new();
+    let oomscope = std::env::var_os("OOMSCOPE").map_or_else(|| "target/release/oomscope".into(), PathBuf::from);
+    let watch = Watch::start(&oomscope, scratch.folder())?;
+    if let Some(why) = watch.lacks_stacks() {
+        bail!("{why}");
+    }
+    let mut told = Vec::new();
     for (function, _) in Function::ALL.into_iter().cycle().zip(0..count) {
         let copy = tempfile::tempdir()?;
         let program = if place == Place::Deleted { copied(program, &copy)? } else { program.clone() };
-        killed.push((function, one(&program, function, place, &scratch)?));
+        let victim = one(&program, function, place, &scratch)?;
+        let has_stack = |case: &Value| !functions(case).is_empty();
+        told.push(Told { function, case: watch.case_of(victim, PATIENCE, has_stack) });
     }
-    std::thread::sleep(SETTLES);
-    let mut cases = watch.stop()?;
-    Ok(killed.into_iter().map(|(function, pid)| Told { function, case: cases.remove(&pid) }).collect())
+    Ok(told)
 }
 
 /// What is deleted cannot be started again.
@@ -62,55 +61,4 @@ fn one(program: &Program, function: Function, place: Place, scratch: &Scratch) -
     let status = hog.wait()?;
     ensure!(status.signal() == Some(SIGKILL), "the program ended with {status} and was not killed");
     Ok(hog.pid())
-}
-
-/// `oomscope watch` on one cgroup.
-struct Watch {
-    process: Child,
-    cases: JoinHandle<HashMap<u32, Value>>,
-}
-
-impl Watch {
-    fn start(scratch: &Scratch) -> Result<Self> {
-        let oomscope = std::env::var("OOMSCOPE").unwrap_or_else(|_| "target/release/oomscope".to_owned());
-        let mut process = Command::new(&oomscope)
-            .args(["watch", "--no-store", "-o", "json", "--kubernetes", "off", "--cgroup"])
-            .arg(scratch.folder())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("starting {oomscope} watch"))?;
-        let output = BufReader::new(process.stdout.take().context("no output")?);
-        let cases = std::thread::spawn(move || last_by_victim(output.lines().map_while(Result::ok)));
-        std::thread::sleep(STARTS);
-        if let Some(status) = process.try_wait()? {
-            bail!("{oomscope} watch ended at once ({status})");
-        }
-        Ok(Self { process, cases })
-    }
-
-    /// What it told of each victim last.
-    fn stop(mut self) -> Result<HashMap<u32, Value>> {
-        let pid = rustix::process::Pid::from_child(&self.process);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).context("ending oomscope watch")?;
-        self.process.wait()?;
-        self.cases.join().ok().context("reading the cases")
-    }
-}
-
-/// A case that comes again is a later revision of the same.
-fn last_by_victim(lines: impl Iterator<Item = String>) -> HashMap<u32, Value> {
-    let mut cases = HashMap::new();
-    for case in lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok()) {
-        for pid in victims(&case) {
-            cases.insert(pid, case.clone());
-        }
-    }
-    cases
-}
-
-fn victims(case: &Value) -> Vec<u32> {
-    let kills = case.pointer("/incident/kills").and_then(Value::as_array).into_iter().flatten();
-    let victims = kills.filter_map(|kill| kill.get("victims")?.as_array()).flatten();
-    victims.filter_map(|victim| u32::try_from(victim.get("pid")?.as_u64()?).ok()).collect()
 }

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use oomscope_testkit::programs::{Function, Kind, Language};
-use serde_json::Value;
+use oomscope_testkit::programs::{Kind, functions, own};
 
 use crate::kills::Told;
 
@@ -47,29 +46,11 @@ impl fmt::Display for Score {
     }
 }
 
-/// Of the trigger's frames, innermost first; empty for one without a name.
-fn functions(case: &Value) -> Vec<String> {
-    let kills = case.pointer("/incident/kills").and_then(Value::as_array).into_iter().flatten();
-    let frames = kills.filter_map(|kill| kill.pointer("/stacks/user")?.as_array()).flatten();
-    frames.map(|frame| frame["function"].as_str().unwrap_or_default().to_owned()).collect()
-}
-
-/// Those of the program's source, by their plain names: `shop::Catalog<char>::parse_json(shop::Work const&)` is `parse_json`.
-fn own(functions: &[String], language: Language) -> Vec<&'static str> {
-    let mut names: Vec<&'static str> = Function::ALL.iter().map(|function| function.name(language)).collect();
-    names.extend(&language.chain(Function::ParseJson)[1..]);
-    let plain = |function: &String| {
-        let is_word_end = |c: char| !c.is_alphanumeric() && c != '_';
-        names.iter().copied().find(|name| function.split(is_word_end).any(|word| word == *name))
-    };
-    functions.iter().filter_map(plain).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oomscope_testkit::programs::Kind;
-    use serde_json::json;
+    use oomscope_testkit::programs::Function;
+    use serde_json::{Value, json};
 
     fn told(functions: &[&str]) -> Told {
         let user: Vec<Value> = functions.iter().map(|name| json!({"function": name})).collect();
