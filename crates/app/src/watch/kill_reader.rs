@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::Ebpf;
 use super::contexts::KillNews;
 use super::naming::{self, Job, Of};
+use super::pythons::Copies;
 use super::reader::{PRIORITY, Seen};
 use super::spaces::Spaces;
 use super::wake::Waker;
@@ -57,9 +58,10 @@ pub(super) fn start(
         Ok(kills) => kills,
         Err(gap) => return Ok(Err(gap)),
     };
-    let spaces = Spaces::new(Proc::new(root));
+    let pythons = Copies::start();
+    let spaces = Spaces::new(Proc::new(root), pythons.layouts());
     let (jobs, to_name) = channel();
-    naming::start(root, to_name, to.clone(), waker.clone())?;
+    naming::start(root, pythons, to_name, to.clone(), waker.clone())?;
     let outlets = Outlets { to, waker: waker.clone(), jobs };
     Ok(Ok((KillReader::start(kills, spaces.clone(), outlets)?, spaces)))
 }
@@ -178,7 +180,14 @@ impl Outlets {
         let kernel = if of == Of::Trigger { killed.kernel.clone() } else { Vec::new() };
         // Said first: the answer must not come before the question.
         self.tell(Seen::OfKill { id: killed.id, news: KillNews::Naming });
-        let _ = self.jobs.send(Job { id: killed.id, of, user, kernel, space: spaces.known(pid) });
+        let _ = self.jobs.send(Job {
+            id: killed.id,
+            of,
+            user,
+            kernel,
+            space: spaces.known(pid),
+            python: spaces.python(pid),
+        });
     }
 
     fn tell(&self, seen: Seen) {

@@ -26,6 +26,7 @@ mod node;
 mod notices;
 mod output;
 mod processes;
+mod pythons;
 mod queue;
 mod reader;
 mod spaces;

@@ -7,9 +7,11 @@ use std::thread::JoinHandle;
 use oomscope_core::evidence::{FoundBy, Frame, Gap, KernelStack, VictimStack};
 use oomscope_sources::ebpf::{KernelSymbols, KillId, UserStack};
 use oomscope_sources::host_root::HostRoot;
+use oomscope_sources::stacks::interpreters::python::Layout;
 use oomscope_sources::stacks::{Space, Symboliser, Unwinder};
 
 use super::contexts::KillNews;
+use super::pythons::Copies;
 use super::reader::Seen;
 use super::wake::Waker;
 
@@ -32,6 +34,8 @@ pub(super) struct Job {
     pub(super) kernel: Vec<u64>,
     /// `None` where the process had ended before it could be looked at.
     pub(super) space: Option<Arc<Space>>,
+    /// Of a Python program.
+    pub(super) python: Option<Layout>,
 }
 
 /// Innermost first.
@@ -44,6 +48,7 @@ pub(super) enum NamedStack {
 /// Names until nobody sends any more.
 pub(super) fn start(
     root: &HostRoot,
+    pythons: Copies,
     jobs: Receiver<Job>,
     to: Sender<Seen>,
     waker: Waker,
@@ -52,6 +57,7 @@ pub(super) fn start(
         kernel: KernelSymbols::new(root.clone()),
         unwinder: Unwinder::default(),
         symboliser: Symboliser::default(),
+        pythons,
     };
     std::thread::Builder::new().name("naming".into()).spawn(move || {
         for job in jobs {
@@ -66,6 +72,7 @@ struct Namer {
     kernel: KernelSymbols,
     unwinder: Unwinder,
     symboliser: Symboliser,
+    pythons: Copies,
 }
 
 impl Namer {
@@ -93,7 +100,14 @@ impl Namer {
             return unnamed(&job.user);
         };
         let unwound = self.unwinder.unwind(space, &job.user.raw);
-        self.symboliser.frames(space, &unwound.addresses)
+        let native = self.symboliser.frames(space, &unwound.addresses);
+        match &job.python {
+            // Only those of whoever asked are copied.
+            Some(layout) if job.of == Of::Trigger => {
+                self.pythons.put_into(native, (job.id, job.user.raw.tid), layout, gaps)
+            }
+            _ => native,
+        }
     }
 }
 
