@@ -1,4 +1,9 @@
 //! Stacks of real programs, unwound and symbolised after what a program in the kernel would have copied of them.
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests say what they skip, and what helps them may fail like them"
+)]
 #![cfg(target_arch = "x86_64")]
 
 mod hostile;
