@@ -16,6 +16,8 @@ mod cgroups;
 mod config;
 mod contexts;
 mod evidence;
+#[allow(dead_code, reason = "asked when incidents are sealed with their stacks")]
+mod hot_stacks;
 mod host;
 mod kill_reader;
 mod kills;
