@@ -7,7 +7,7 @@ use std::process::Command;
 use libbpf_cargo::SkeletonBuilder;
 
 /// Each a `programs/NAME.bpf.c`.
-const PROGRAMS: [&str; 2] = ["kill", "faults"];
+const PROGRAMS: [&str; 3] = ["kill", "faults", "python"];
 
 /// Named so by distributions that keep several, newest first; `CLANG` in the environment comes before all of them.
 const COMPILERS: [&str; 8] =

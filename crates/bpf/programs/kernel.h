@@ -61,6 +61,8 @@ enum cgroup_subsys_id {
 
 #define PF_KTHREAD 0x00200000
 #define SIGKILL 9
+/* In the place of a siginfo: from the kernel (include/linux/sched/signal.h). */
+#define SEND_SIG_PRIV 1
 #define SIGNAL_GROUP_EXIT 0x00000004
 /* mm/Kconfig and include/linux/mm_types_task.h: the order of the counters is the same since 4.5. */
 enum {

@@ -58,7 +58,7 @@ struct {
 	__type(value, __u64);
 } victims SEC(".maps");
 
-/* Processes whose own stack is wanted, by pid: the name of the kill. */
+/* Processes whose own stack is wanted, by pid: since when. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
@@ -70,6 +70,8 @@ struct {
 struct asker {
 	__u64 last_ns;
 	__u64 details_of;
+	/* Of its last kill. While a group dies its usage falls: later on nothing would look full any more. */
+	struct mem_cgroup *limit;
 	/* From oom_kill_process(). */
 	struct mem_cgroup *memcg;
 	__u32 has_oom_control;
@@ -100,12 +102,17 @@ verified_once int is_in_ranges(__u64 address, __u32 of_kills)
 }
 
 /* One of them has to be among the innermost frames: those of the program and of the tracepoint come before. */
-inlined bool passes_through(const struct kill *kill, __u32 of_kills)
+inlined bool has_frame_in(const __u64 *frames, __s64 bytes, __u32 of_kills)
 {
 	for (int i = 0; i < SEARCHED_FRAMES; i++)
-		if (i * 8 < kill->kernel_stack_bytes && is_in_ranges(kill->kernel_stack[i], of_kills))
+		if (i * 8 < bytes && is_in_ranges(frames[i], of_kills))
 			return 1;
 	return 0;
+}
+
+inlined bool passes_through(const struct kill *kill, __u32 of_kills)
+{
+	return has_frame_in(kill->kernel_stack, kill->kernel_stack_bytes, of_kills);
 }
 
 inlined __u32 scope_of(const struct kill *kill, const struct asker *asker)
@@ -212,7 +219,6 @@ inlined void report(void *ctx, struct task_struct *current, struct task_struct *
 	if (details)
 		asker->details_of = at_ns;
 	asker->last_ns = at_ns;
-	bpf_map_update_elem(&askers, &tid, asker, BPF_ANY);
 
 	kill->kind = RECORD_KILL;
 	kill->hook = hook;
@@ -225,11 +231,16 @@ inlined void report(void *ctx, struct task_struct *current, struct task_struct *
 	fill_chain(kill, own_memcg, victims_memcg, &suspects);
 	kill->scope = scope_of(kill, asker);
 	limit = limit_of(kill, asker, &suspects);
+	if (!details && asker->limit)
+		limit = asker->limit;
+	asker->limit = limit;
+	bpf_map_update_elem(&askers, &tid, asker, BPF_ANY);
 	kill->limit_cgroup_id = limit ? cgroup_id(limit) : 0;
 	victims_pid = kill->victim.pid;
 	bpf_ringbuf_submit(kill, BPF_RB_FORCE_WAKEUP);
 
-	if (victim && victims_pid != pid)
+	/* Else on_signal_generate_btf() has seen to it. */
+	if (victim && victims_pid != pid && (hook != HOOK_MARK_VICTIM_BTF || !kill_functions[0].start))
 		bpf_map_update_elem(&awaited, &victims_pid, &at_ns, BPF_ANY);
 	if (!details)
 		return;
@@ -293,20 +304,37 @@ int on_mark_victim(struct trace_event_raw_mark_victim *ctx)
 	return 0;
 }
 
+/* The kernel sends the signal before it calls mark_victim(): on another CPU the victim may take it before that. */
+SEC("tp_btf/signal_generate")
+int on_signal_generate_btf(__u64 *ctx)
+{
+	int signal = (int)ctx[0];
+	__u64 info = ctx[1];
+	struct task_struct *task = (void *)ctx[2];
+	__u64 frames[SEARCHED_FRAMES] = {};
+	__u64 now = bpf_ktime_get_ns();
+	__u32 pid;
+	long bytes;
+	if (signal != SIGKILL || info != SEND_SIG_PRIV)
+		return 0;
+	pid = BPF_CORE_READ(task, tgid);
+	if (pid == bpf_get_current_pid_tgid() >> 32)
+		return 0;
+	bytes = bpf_get_stack(ctx, frames, sizeof(frames), 0);
+	if (has_frame_in(frames, bytes, 1))
+		bpf_map_update_elem(&awaited, &pid, &now, BPF_ANY);
+	return 0;
+}
+
 /* The first thread of the process that takes the signal is where it was when it died; entries go with it. */
 inlined void on_signal(void *ctx, int signal)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	__u64 *found, kill_at_ns;
-	if (signal != SIGKILL)
+	if (signal != SIGKILL || !bpf_map_lookup_elem(&awaited, &pid))
 		return;
-	found = bpf_map_lookup_elem(&awaited, &pid);
-	if (!found)
-		return;
-	kill_at_ns = *found;
-	if (bpf_map_delete_elem(&awaited, &pid))
-		return;
-	send_stack(ctx, (void *)bpf_get_current_task(), kill_at_ns, 1, BPF_RB_FORCE_WAKEUP);
+	/* Only for one of the threads it is still there. */
+	if (!bpf_map_delete_elem(&awaited, &pid))
+		send_stack(ctx, (void *)bpf_get_current_task(), 0, 1, BPF_RB_FORCE_WAKEUP);
 }
 
 SEC("tp_btf/signal_deliver")

@@ -118,6 +118,7 @@ struct stack {
 	__u32 kind;
 	/* The victim's, not the trigger's. */
 	__u32 of_victim;
+	/* 0 for a victim, which may die before its kill has a name. */
 	__u64 kill_at_ns;
 	__u32 pid;
 	__u32 tid;

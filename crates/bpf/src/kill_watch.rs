@@ -35,8 +35,8 @@ pub struct KernelFunctions {
 struct Rung {
     hook: KillHook,
     kills: &'static [&'static str],
-    /// Sends the victim's stack.
-    signals: &'static str,
+    /// They send the victim's stack.
+    signals: &'static [&'static str],
 }
 
 /// Best first.
@@ -44,10 +44,14 @@ const LADDER: [Rung; 3] = [
     Rung {
         hook: KillHook::OomKillProcess,
         kills: &["on_oom_kill_process", "on_mark_victim_btf"],
-        signals: "on_signal_deliver_btf",
+        signals: &["on_signal_generate_btf", "on_signal_deliver_btf"],
     },
-    Rung { hook: KillHook::MarkVictimBtf, kills: &["on_mark_victim_btf"], signals: "on_signal_deliver_btf" },
-    Rung { hook: KillHook::MarkVictim, kills: &["on_mark_victim"], signals: "on_signal_deliver" },
+    Rung {
+        hook: KillHook::MarkVictimBtf,
+        kills: &["on_mark_victim_btf"],
+        signals: &["on_signal_generate_btf", "on_signal_deliver_btf"],
+    },
+    Rung { hook: KillHook::MarkVictim, kills: &["on_mark_victim"], signals: &["on_signal_deliver"] },
 ];
 
 /// Sees the kills of the machine until it is dropped.
@@ -128,7 +132,7 @@ impl KillWatch {
 impl Rung {
     /// Without the victim's stack rather than not at all, and then why.
     fn load(&self, functions: &KernelFunctions) -> Result<(Loaded, Option<Failure>), Failure> {
-        let with_signals: Vec<&str> = self.kills.iter().copied().chain([self.signals]).collect();
+        let with_signals: Vec<&str> = self.kills.iter().chain(self.signals).copied().collect();
         let full = match self.load_programs(&with_signals, functions) {
             Ok(loaded) => return Ok((loaded, None)),
             Err(failure) => failure,

@@ -23,7 +23,7 @@ pub struct FaultRecord(Box<wire::fault>);
 ///
 /// # Safety
 /// Only for `repr(C)` structures of integers and arrays of them, without references, enums or padding that matters.
-unsafe trait Wire: Sized {
+pub(crate) unsafe trait Wire: Sized {
     /// From the bytes of a record; what lies beyond their end is 0. `None` where they are fewer than `least`.
     fn read(bytes: &[u8], least: usize) -> Option<Box<Self>> {
         if bytes.len() < least {
@@ -48,6 +48,8 @@ unsafe impl Wire for wire::stack {}
 unsafe impl Wire for wire::tasks {}
 // SAFETY: as above.
 unsafe impl Wire for wire::fault {}
+// SAFETY: as above, of python.h.
+unsafe impl Wire for wire::python {}
 
 fn kind(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|kind| u32::from_ne_bytes(*kind))

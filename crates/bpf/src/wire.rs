@@ -12,10 +12,16 @@ mod faults_program {
     include!(concat!(env!("OUT_DIR"), "/faults.skel.rs"));
 }
 
+mod python_program {
+    #![allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks)]
+    include!(concat!(env!("OUT_DIR"), "/python.skel.rs"));
+}
+
 pub use faults_program::types::{fault, fault_filter, fault_losses};
 pub use kill_program::types::{
     build_id, kill, kill_hook, kill_losses, kill_scope, level, memory, party, range, registers, stack, task_row, tasks,
 };
+pub use python_program::types::{python, python_entry, python_frame, python_layout, python_process, python_text};
 
 pub(crate) use faults_program::types::rodata as faults_rodata;
 pub(crate) use kill_program::types::rodata as kill_rodata;

@@ -1,127 +1,222 @@
-//! Which code of each cgroup made memory resident in the last minutes, always on: so that an incident that is sealed has it.
+//! Which code made memory resident in the last minutes, of every cgroup: page faults, sampled all the time.
 //!
-//! Kept are addresses, not names: naming them takes tens of milliseconds and is done for the few that an incident shows. What is kept is
-//! bounded in number and in time: buckets of some seconds, of which the oldest goes when there is a new one, and each cgroup keeps
-//! its heaviest stacks.
+//! One fault in some thousand is looked at, so this costs a busy machine a fraction of a percent. Stacks are followed at once, because the
+//! process may be gone later, and named only when a kill asks for them.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use oomscope_core::evidence::Gap;
+use oomscope_core::profile::Weigher;
 use oomscope_core::time::BootTime;
 use oomscope_core::units::Bytes;
-use oomscope_sources::stacks::Address;
+use oomscope_sources::ebpf::{FaultConfig, FaultFilter, FaultSample, Faults};
+use oomscope_sources::process::{PageFlags, Proc};
+use oomscope_sources::stacks::{Address, Unwinder};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Samples a second and CPU, at most, where nobody asked for a profile: at some 10 µs each a 4000th of a CPU.
-pub(crate) const RATE: u32 = 25;
-/// One fault in so many, so that a busy node (100,000 faults a second) stays within that rate: a sample stands for 16 MiB.
-pub(crate) const PERIOD: u64 = 4096;
-/// How long a bucket collects.
+use super::spaces::Spaces;
+
+/// One fault in so many: 16 MiB of pages of 4 KiB.
+const PERIOD: u64 = 4096;
+/// How much of a stack is copied: some 30 calls.
+const STACK_BYTES: u32 = 4 << 10;
+/// Samples a second and CPU, at most.
+const RATE: u32 = 25;
+/// How long a bucket of samples is.
 const BUCKET_US: u64 = 10_000_000;
-/// How many are kept: five minutes.
-const BUCKETS: usize = 30;
-/// Different stacks of one cgroup in one bucket. Further ones count for the cgroup and are nobody's.
-const STACKS_EACH: usize = 64;
-/// Different stacks of all cgroups in one bucket: at 127 addresses of 16 bytes, and all buckets full, 62 MiB; ordinary stacks
-/// have a fifth of that, and at [`RATE`] a bucket has some hundred.
-const STACKS: usize = 1024;
+/// How far back is remembered.
+const KEPT_US: u64 = 300_000_000;
+/// Different stacks in one bucket; what comes after them counts as memory whose code is not known.
+const STACKS: usize = 32;
+/// Different stacks in all, of some 500 bytes each; the oldest buckets go first.
+const ALL_STACKS: usize = 8192;
+/// Stacks that are told of one kill.
+const TOLD: usize = 12;
+/// The samples are looked after this often.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
 
-/// A stack and what it made resident.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HotStack {
-    /// Innermost first; empty for the sum of those that were not kept apart.
-    pub(crate) addresses: Vec<Address>,
-    /// Whose: the process that had it last.
-    pub(crate) pid: u32,
-    /// Samples.
-    pub(crate) samples: u64,
-    /// Made resident: an estimate.
-    pub(crate) bytes: Bytes,
-}
-
-/// The stacks of the last minutes.
-#[derive(Debug, Default)]
-pub(crate) struct HotStacks {
-    /// The newest last.
-    buckets: VecDeque<Bucket>,
-}
-
+/// What is remembered, shared with the thread that samples. That one ends when this is dropped.
 #[derive(Debug)]
-struct Bucket {
-    began: BootTime,
-    stacks: usize,
-    by_cgroup: HashMap<u64, HashMap<Box<[Address]>, Tally>>,
+pub(super) struct HotStacks(Arc<Mutex<Kept>>);
+
+/// A stack that made memory resident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hot {
+    pub(super) pid: u32,
+    /// The thread's name when it was sampled last.
+    pub(super) comm: Vec<u8>,
+    /// Innermost first.
+    pub(super) stack: Box<[Address]>,
+    pub(super) bytes: Bytes,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    pid: u32,
-    samples: u64,
-    bytes: u64,
-}
-
-impl Tally {
-    fn add(&mut self, other: Self) {
-        self.pid = other.pid;
-        self.samples = self.samples.saturating_add(other.samples);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-    }
+/// Of some cgroups, in some minutes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hottest {
+    /// The first and the last sampled moment.
+    pub(super) span: Option<(BootTime, BootTime)>,
+    /// Of all stacks.
+    pub(super) sampled: Bytes,
+    /// Most first, the first few.
+    pub(super) stacks: Vec<Hot>,
 }
 
 impl HotStacks {
-    /// A sample of a cgroup (the inode of its folder), with what it stands for.
-    pub(crate) fn record(&mut self, at: BootTime, cgroup: u64, pid: u32, addresses: &[Address], bytes: Bytes) {
-        let is_over = |bucket: &Bucket| at.0.saturating_sub(bucket.began.0) >= BUCKET_US;
-        if self.buckets.back().is_none_or(is_over) {
-            self.buckets.push_back(Bucket { began: at, stacks: 0, by_cgroup: HashMap::new() });
-            self.buckets.drain(..self.buckets.len().saturating_sub(BUCKETS));
-        }
-        if let Some(bucket) = self.buckets.back_mut() {
-            bucket.add(cgroup, addresses, Tally { pid, samples: 1, bytes: bytes.0 });
-        }
+    /// Loads the sampler and starts its thread. `cgroup`: only of this one (inode) and below.
+    ///
+    /// # Errors
+    /// Why there are no samples.
+    pub(super) fn start(cgroup: Option<u64>, proc: Proc, spaces: Spaces) -> Result<Self, Gap> {
+        let filter = cgroup.map_or(FaultFilter::All, |id| FaultFilter::Cgroups(vec![id]));
+        let faults = Faults::start(&FaultConfig { period: PERIOD, stack_bytes: STACK_BYTES, rate: RATE, filter })?;
+        let kept = Arc::new(Mutex::new(Kept::default()));
+        let sampling = Sampling {
+            faults,
+            spaces,
+            flags: proc.page_flags(),
+            proc,
+            unwinder: Unwinder::default(),
+            weigher: Weigher::new(PERIOD, rustix::param::page_size() as u64),
+        };
+        let weak = Arc::downgrade(&kept);
+        let run = move || sampling.run(&|| weak.upgrade());
+        let started = std::thread::Builder::new().name("faults".into()).spawn(run);
+        started.map_err(|error| Gap::new("samples of page faults", format!("starting a thread: {error}")))?;
+        Ok(Self(kept))
     }
 
-    /// The heaviest stacks of a cgroup since a time, at most `most`, the heaviest first.
-    pub(crate) fn hot(&self, cgroup: u64, since: BootTime, most: usize) -> Vec<HotStack> {
-        let mut sums: HashMap<&[Address], Tally> = HashMap::new();
-        // A bucket that had begun before may still have what came after.
-        let recent = self.buckets.iter().filter(|bucket| bucket.began.0.saturating_add(BUCKET_US) > since.0);
-        for (addresses, tally) in recent.filter_map(|bucket| bucket.by_cgroup.get(&cgroup)).flatten() {
-            sums.entry(addresses).or_default().add(*tally);
-        }
-        let mut stacks: Vec<HotStack> = sums
-            .into_iter()
-            .map(|(addresses, tally)| HotStack {
-                addresses: addresses.to_vec(),
-                pid: tally.pid,
-                samples: tally.samples,
-                bytes: Bytes(tally.bytes),
-            })
-            .collect();
-        let place = |stack: &HotStack| stack.addresses.iter().map(|address| address.address).collect::<Vec<_>>();
-        stacks.sort_by_cached_key(|stack| (std::cmp::Reverse(stack.bytes), stack.pid, place(stack)));
-        stacks.truncate(most);
-        stacks
-    }
-
-    /// A cgroup is gone, and what its incidents need was taken.
-    pub(crate) fn forget(&mut self, cgroup: u64) {
-        for bucket in &mut self.buckets {
-            let gone = bucket.by_cgroup.remove(&cgroup).map_or(0, |stacks| stacks.len());
-            bucket.stacks = bucket.stacks.saturating_sub(gone);
-        }
+    /// Of cgroups that `is_wanted` by their inodes, up to a moment.
+    pub(super) fn hottest(&self, is_wanted: impl Fn(u64) -> bool, until: BootTime) -> Hottest {
+        lock(&self.0).hottest(is_wanted, until)
     }
 }
 
-impl Bucket {
-    fn add(&mut self, cgroup: u64, addresses: &[Address], tally: Tally) {
-        let stacks = self.by_cgroup.entry(cgroup).or_default();
-        if let Some(known) = stacks.get_mut(addresses) {
-            return known.add(tally);
+struct Sampling {
+    faults: Faults,
+    spaces: Spaces,
+    proc: Proc,
+    flags: Option<PageFlags>,
+    unwinder: Unwinder,
+    weigher: Weigher,
+}
+
+impl Sampling {
+    /// Until nobody keeps what it finds.
+    fn run(mut self, kept: &dyn Fn() -> Option<Arc<Mutex<Kept>>>) {
+        while let Some(kept) = kept() {
+            let mut samples = Vec::new();
+            self.faults.drain(&mut |sample| samples.push(sample));
+            for sample in samples {
+                self.take(&sample, &kept);
+            }
+            drop(kept);
+            let mut fds = [PollFd::from_borrowed_fd(self.faults.as_fd(), PollFlags::IN)];
+            if !matches!(poll(&mut fds, Some(&LOOK)), Ok(_) | Err(rustix::io::Errno::INTR)) {
+                return;
+            }
         }
-        let is_full = stacks.len() >= STACKS_EACH || self.stacks >= STACKS;
-        let kept = if is_full { Box::default() } else { addresses.into() };
-        let before = stacks.len();
-        stacks.entry(kept).or_default().add(tally);
-        self.stacks += stacks.len() - before;
+    }
+
+    fn take(&mut self, sample: &FaultSample, kept: &Mutex<Kept>) {
+        let Some(cgroup) = sample.cgroup_id else { return };
+        self.spaces.keep(sample.pid, sample.at);
+        let space = self.spaces.known(sample.pid);
+        let stack = space.map(|space| self.unwinder.unwind(&space, &sample.stack).addresses).unwrap_or_default();
+        let (proc, flags) = (&self.proc, self.flags.as_ref());
+        let is_large = || proc.page_map(sample.pid).ok()?.is_large(sample.address, flags?);
+        let bytes = self.weigher.weigh(sample.pid, Some(sample.rss_pages), is_large);
+        let hot = Hot { pid: sample.pid, comm: sample.comm.clone(), stack: stack.into(), bytes };
+        lock(kept).add(cgroup, sample.at, hot);
+    }
+}
+
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// By cgroup, oldest first.
+#[derive(Debug, Default)]
+struct Kept {
+    cgroups: HashMap<u64, VecDeque<Bucket>>,
+    /// How many there are in all.
+    stacks: usize,
+}
+
+/// What was sampled in one cgroup within [`BUCKET_US`].
+#[derive(Debug)]
+struct Bucket {
+    since: BootTime,
+    last: BootTime,
+    sampled: Bytes,
+    stacks: HashMap<(u32, Box<[Address]>), (Vec<u8>, Bytes)>,
+}
+
+impl Kept {
+    fn add(&mut self, cgroup: u64, at: BootTime, hot: Hot) {
+        self.forget(at);
+        let buckets = self.cgroups.entry(cgroup).or_default();
+        if buckets.back().is_none_or(|bucket| at.0.saturating_sub(bucket.since.0) >= BUCKET_US) {
+            buckets.push_back(Bucket { since: at, last: at, sampled: Bytes(0), stacks: HashMap::new() });
+        }
+        let Some(bucket) = buckets.back_mut() else { return };
+        bucket.last = bucket.last.max(at);
+        bucket.sampled = Bytes(bucket.sampled.0.saturating_add(hot.bytes.0));
+        let is_full = bucket.stacks.len() >= STACKS;
+        let key = (hot.pid, hot.stack);
+        if hot.bytes.0 == 0 || (is_full && !bucket.stacks.contains_key(&key)) {
+            return;
+        }
+        let before = bucket.stacks.len();
+        let (comm, bytes) = bucket.stacks.entry(key).or_default();
+        *comm = hot.comm;
+        *bytes = Bytes(bytes.0.saturating_add(hot.bytes.0));
+        self.stacks += bucket.stacks.len() - before;
+    }
+
+    /// What is too old, and the oldest where there is too much.
+    fn forget(&mut self, now: BootTime) {
+        let oldest = |cgroups: &HashMap<u64, VecDeque<Bucket>>| {
+            cgroups.iter().filter_map(|(id, buckets)| Some((buckets.front()?.since, *id))).min()
+        };
+        while let Some((since, id)) = oldest(&self.cgroups) {
+            if self.stacks < ALL_STACKS && now.0.saturating_sub(since.0) <= KEPT_US {
+                return;
+            }
+            let Some(buckets) = self.cgroups.get_mut(&id) else { return };
+            self.stacks -= buckets.pop_front().map_or(0, |bucket| bucket.stacks.len());
+            if buckets.is_empty() {
+                self.cgroups.remove(&id);
+            }
+        }
+    }
+
+    fn hottest(&self, is_wanted: impl Fn(u64) -> bool, until: BootTime) -> Hottest {
+        let mut all: HashMap<(u32, &[Address]), (&[u8], u64)> = HashMap::new();
+        let mut hottest = Hottest::default();
+        let wanted = self.cgroups.iter().filter(|(id, _)| is_wanted(**id)).flat_map(|(_, buckets)| buckets);
+        for bucket in wanted.filter(|bucket| bucket.since <= until && until.0 - bucket.since.0 <= KEPT_US) {
+            let (from, to) = hottest.span.unwrap_or((bucket.since, bucket.last));
+            hottest.span = Some((from.min(bucket.since), to.max(bucket.last)));
+            hottest.sampled = Bytes(hottest.sampled.0.saturating_add(bucket.sampled.0));
+            for ((pid, stack), (comm, bytes)) in &bucket.stacks {
+                let (name, sum) = all.entry((*pid, stack)).or_default();
+                (*name, *sum) = (comm, sum.saturating_add(bytes.0));
+            }
+        }
+        let hot = all.into_iter().filter(|((_, stack), _)| !stack.is_empty());
+        let mut stacks: Vec<Hot> = hot
+            .map(|((pid, stack), (comm, bytes))| Hot {
+                pid,
+                comm: comm.to_vec(),
+                stack: stack.into(),
+                bytes: Bytes(bytes),
+            })
+            .collect();
+        stacks.sort_by_key(|hot| (std::cmp::Reverse(hot.bytes), hot.pid, hot.stack.first().map(|at| at.address)));
+        stacks.truncate(TOLD);
+        hottest.stacks = stacks;
+        hottest
     }
 }
 
@@ -131,54 +226,51 @@ mod tests {
 
     use super::*;
 
+    fn hot(pid: u32, address: u64, bytes: u64) -> Hot {
+        let stack = [Address { address, found_by: FoundBy::Registers }];
+        Hot { pid, comm: b"shop".to_vec(), stack: stack.into(), bytes: Bytes(bytes) }
+    }
+
     const SECOND: u64 = 1_000_000;
 
-    fn stack(address: u64) -> Vec<Address> {
-        vec![Address { address, found_by: FoundBy::Registers }]
-    }
-
-    fn record(hot: &mut HotStacks, second: u64, cgroup: u64, address: u64) {
-        hot.record(BootTime(second * SECOND), cgroup, 7, &stack(address), Bytes(1 << 20));
-    }
-
-    /// Equal stacks are one, also across buckets; each cgroup has its own; the heaviest comes first.
+    /// Samples of one stack are added up over time and cgroups, those of other cgroups and of later moments are left out.
     #[test]
-    fn sums() {
-        let mut hot = HotStacks::default();
-        for second in 0..40 {
-            record(&mut hot, second, 1, 0xa);
-            record(&mut hot, second, 2, 0xc);
+    fn the_hottest_come_first() {
+        let mut kept = Kept::default();
+        for n in 0..60 {
+            kept.add(7, BootTime(n * SECOND), hot(1, 0x10, 100));
+            kept.add(8, BootTime(n * SECOND), hot(1, 0x20, 300));
+            kept.add(9, BootTime(n * SECOND), hot(1, 0x30, 1000));
         }
-        record(&mut hot, 39, 1, 0xb);
-        let found = hot.hot(1, BootTime(0), 5);
-        let shown: Vec<_> = found.iter().map(|stack| (stack.addresses[0].address, stack.samples)).collect();
-        assert_eq!(shown, [(0xa, 40), (0xb, 1)]);
-        assert_eq!(found[0].bytes, Bytes(40 << 20));
-        assert_eq!(hot.hot(1, BootTime(0), 1).len(), 1);
-        assert_eq!(hot.hot(1, BootTime(35 * SECOND), 5)[0].samples, 10, "the bucket of seconds 30 to 39");
-        hot.forget(1);
-        assert!(hot.hot(1, BootTime(0), 5).is_empty() && !hot.hot(2, BootTime(0), 5).is_empty());
+        let hottest = kept.hottest(|id| id != 9, BootTime(59 * SECOND));
+        let told: Vec<_> = hottest.stacks.iter().map(|hot| (hot.stack[0].address, hot.bytes.0)).collect();
+        assert_eq!(told, [(0x20, 18_000), (0x10, 6_000)]);
+        assert_eq!(hottest.span, Some((BootTime(0), BootTime(59 * SECOND))));
+        assert_eq!(hottest.sampled, Bytes(24_000));
     }
 
-    /// A day of ever new stacks of ever new cgroups takes no more than the bounds say, and no sample is lost to its cgroup.
+    /// However many stacks there are, what is kept of them is bounded, and their memory is still counted; what is old is forgotten.
     #[test]
     fn bounded() {
-        let mut hot = HotStacks::default();
-        for n in 0..20_000 {
-            record(&mut hot, n / 100, 1 + n % 3, n);
+        let mut kept = Kept::default();
+        for n in 0..20_000_u64 {
+            kept.add(n % 100, BootTime(n * SECOND / 100), hot(1, n, 4096));
+            assert!(kept.stacks <= ALL_STACKS);
         }
-        assert!(hot.buckets.len() <= BUCKETS);
-        let held: usize = hot.buckets.iter().flat_map(|b| b.by_cgroup.values()).map(HashMap::len).sum();
-        assert!(held <= BUCKETS * (3 * STACKS_EACH + 3), "{held}");
-        let samples: u64 = hot.hot(1, BootTime(199 * SECOND), usize::MAX).iter().map(|stack| stack.samples).sum();
-        assert!(samples >= 330, "{samples}");
-        for n in 0..5000 {
-            record(&mut hot, 100_000, n, n);
+        let now = BootTime(200 * SECOND);
+        assert!(kept.hottest(|_| true, now).stacks.len() <= TOLD);
+        kept.add(7, BootTime(now.0 + 2 * KEPT_US), hot(2, 1, 4096));
+        assert_eq!((kept.cgroups.len(), kept.stacks), (1, 1));
+        assert_eq!(kept.hottest(|_| true, now).stacks, []);
+    }
+
+    /// More different stacks than a bucket holds: the rest is memory of unknown code, not forgotten.
+    #[test]
+    fn too_many_stacks_in_a_moment() {
+        let mut kept = Kept::default();
+        for n in 0..100 {
+            kept.add(7, BootTime(1), hot(1, n, 10));
         }
-        assert_eq!(
-            hot.buckets.back().unwrap().stacks,
-            5000,
-            "one each, of which those beyond the bound are without addresses"
-        );
+        assert_eq!((kept.stacks, kept.hottest(|_| true, BootTime(1)).sampled), (STACKS, Bytes(1000)));
     }
 }

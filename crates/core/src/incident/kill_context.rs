@@ -87,7 +87,7 @@ pub fn report_of(context: &KillContext, around: Surroundings<'_>) -> KernelRepor
     let level = context.limit_cgroup_id.and_then(|id| context.chain.iter().find(|level| level.cgroup_id == id));
     let is_memcg = context.global.map_or(context.limit_cgroup_id.is_some(), |is_global| !is_global);
     let victim_cgroup = (around.path_of)(context.victim.cgroup_id);
-    let second = level.and_then(|level| second_counter(level));
+    let second = level.and_then(second_counter);
     KernelReport {
         scope: match (is_memcg, context.global) {
             (true, _) => Some(Scope::Memcg),

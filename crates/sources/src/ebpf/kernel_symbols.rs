@@ -59,21 +59,24 @@ impl KernelSymbols {
     #[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "what the programs are told"))]
     pub(super) fn places<const N: usize>(&self, groups: [&[&str]; N]) -> Result<[Vec<Range<u64>>; N], Gap> {
         let gap = |why| Gap::new("where functions of the kernel lie", why);
-        let mut starts: [Vec<u64>; N] = std::array::from_fn(|_| Vec::new());
-        let mut note = |start, name: &[u8]| {
+        let mut places: [Vec<Range<u64>>; N] = std::array::from_fn(|_| Vec::new());
+        // The kernel's own functions come in the order of their addresses: the next one is the end of the one before.
+        let mut open: Option<(usize, u64)> = None;
+        let mut any = false;
+        let mut note = |address, name: &[u8]| {
+            any |= address != 0;
+            if let Some((group, start)) = open.filter(|&(_, start)| address > start) {
+                places[group].push(start..address);
+                open = None;
+            }
             let base = name.split(|&b| b == b'.').next().unwrap_or_default();
-            for (group, starts) in groups.iter().zip(&mut starts) {
-                if group.iter().any(|wanted| wanted.as_bytes() == base) {
-                    starts.push(start);
-                }
+            let of_group = |group: &&[&str]| group.iter().any(|wanted| wanted.as_bytes() == base);
+            if let Some(group) = groups.iter().position(of_group) {
+                open = Some((group, address));
             }
         };
         self.lines().and_then(|lines| each(lines, &mut note)).map_err(|e| gap(self.failed(&e)))?;
-        let mut all = starts.concat();
-        all.sort_unstable();
-        let found = self.look_up(&all).map_err(gap)?;
-        let end = |start: u64| all.binary_search(&start).ok().and_then(|at| found.get(at)?.end);
-        Ok(starts.map(|starts| starts.into_iter().filter_map(|start| Some(start..end(start)?)).collect()))
+        if any { Ok(places) } else { Err(gap(format!("{LIST} hides addresses (kernel.kptr_restrict)"))) }
     }
 
     /// What lies around each of `wanted`, which is sorted.
@@ -159,10 +162,14 @@ fn each(mut lines: impl BufRead, on: &mut dyn FnMut(u64, &[u8])) -> io::Result<(
 
 /// `ffffffff81000000 T _text`, with the module in brackets after a tab.
 fn function(line: &[u8]) -> Option<(u64, &[u8])> {
-    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let start = u64::from_str_radix(std::str::from_utf8(words.next()?).ok()?, 16).ok()?;
-    let is_code = matches!(words.next()?, b"t" | b"T" | b"w" | b"W");
-    is_code.then_some((start, words.next()?))
+    let (address, rest) = line.split_at_checked(line.iter().position(|&b| b == b' ')?)?;
+    let [b' ', b't' | b'T' | b'w' | b'W', b' ', name @ ..] = rest else { return None };
+    let address = address.iter().try_fold(0u64, |sum, &digit| {
+        let digit = char::from(digit).to_digit(16)?;
+        Some(sum << 4 | u64::from(digit))
+    })?;
+    let end = name.iter().position(u8::is_ascii_whitespace).unwrap_or(name.len());
+    Some((address, &name[..end]))
 }
 
 #[cfg(test)]

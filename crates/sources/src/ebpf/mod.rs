@@ -17,12 +17,14 @@ mod disabled;
 #[cfg(feature = "ebpf")]
 mod enabled;
 mod kernel_symbols;
+mod python;
 
 #[cfg(not(feature = "ebpf"))]
 pub use disabled::{Faults, Kills};
 #[cfg(feature = "ebpf")]
 pub use enabled::{Faults, Kills};
 pub use kernel_symbols::KernelSymbols;
+pub use python::{PythonLayouts, PythonStack, Pythons};
 
 /// Names a kill as long as the machine runs. Its nanosecond: the kernel kills one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

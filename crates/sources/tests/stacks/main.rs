@@ -1,10 +1,19 @@
 //! Stacks of real programs, unwound and symbolised after what a program in the kernel would have copied of them.
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests say what they skip, and what helps them may fail like them"
+)]
 #![cfg(target_arch = "x86_64")]
 
+mod hostile;
 mod programs;
+mod runtimes;
 
-use oomscope_core::evidence::{Frame, NamedBy};
-use oomscope_sources::stacks::{Symboliser, Unwinder};
+use std::process::Command;
+
+use oomscope_core::evidence::{FoundBy, Frame, NamedBy};
+use oomscope_sources::stacks::{Address, Mapping, Symboliser, Unwinder};
 use programs::{Captured, Program};
 
 /// The functions of its stack, innermost first; what has no name as `module+offset`.
@@ -142,6 +151,18 @@ fn go_with_its_own_table() {
     assert_in_order(&functions(&program.strip().capture()), GO);
 }
 
+/// C that Go calls runs on another stack, which is not in the copy: the kernel's frame pointers lead across.
+#[test]
+fn go_that_calls_c() {
+    let Some(program) = Program::build("go", "deep_cgo", &[]) else { return };
+    let captured = program.capture();
+    assert_in_order(
+        &functions(&captured),
+        &["capture", "main.load", "main.load", "main.load", "main.main", "runtime.main"],
+    );
+    assert!(!Unwinder::new().unwind(&captured.space, &captured.raw).truncated);
+}
+
 /// Everything is there when the process, its file and its folder are gone.
 #[test]
 fn after_the_end() {
@@ -168,4 +189,80 @@ fn replaced_file() {
     let frames = Symboliser::new().frames(&captured.space, &unwound.addresses);
     assert_eq!((frames[0].function.as_deref(), frames[0].build_id.as_deref()), (None, None));
     assert!(frames[0].module.is_some() && frames[0].offset.is_some());
+}
+
+/// C++: templates, lambdas and virtual functions under their own names.
+#[test]
+fn cpp() {
+    for arguments in [&["-O2", "-g"][..], &["-O2"]] {
+        let Some(program) = Program::build("g++", "deep.cpp", arguments) else { return };
+        let found = functions(&program.capture());
+        assert_in_order(&found, &["capture", "shop::Catalog<double>::load", "main"]);
+    }
+}
+
+/// A stripped program that has its functions' names packed within, as Fedora's have.
+#[test]
+fn mini_debug_info() {
+    let Some(program) = Program::build("gcc", "deep.c", &["-O2"]) else { return };
+    let debug = program.path.with_extension("debug");
+    let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
+        Command::new(program).args(arguments).status().is_ok_and(|status| status.success())
+    };
+    let packed = debug.with_extension("debug.xz");
+    let add = format!("--add-section=.gnu_debugdata={}", packed.display());
+    let path = program.path.clone();
+    if !run("objcopy", &["--only-keep-debug".as_ref(), path.as_ref(), debug.as_ref()]) || !run("xz", &[debug.as_ref()])
+    {
+        eprintln!("SKIPPED: objcopy or xz is missing");
+        return;
+    }
+    let program = program.strip();
+    assert!(run("objcopy", &[add.as_ref(), path.as_ref()]));
+    assert_in_order(&functions(&program.capture()), C);
+}
+
+/// Debug information in a file of its own is found by build id, below the process's own root.
+#[test]
+fn separate_debug_file() {
+    let Some(program) = Program::build("gcc", "deep.c", &["-O2", "-g", "-static", "-Wl,--build-id"]) else { return };
+    let root = tempfile::tempdir().unwrap();
+    let debug = program.path.with_extension("debug");
+    let kept = Command::new("objcopy").arg("--only-keep-debug").args([&program.path, &debug]).status();
+    if !kept.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: objcopy is missing");
+        return;
+    }
+    let program = program.strip();
+    std::fs::copy(&program.path, root.path().join("program")).unwrap();
+    let mut command = Command::new("chroot");
+    let captured = Program::capture_command(command.arg(root.path()).arg("/program"));
+    let unwound = Unwinder::new().unwind(&captured.space, &captured.raw);
+    let name = |symboliser: &mut Symboliser| symboliser.frames(&captured.space, &unwound.addresses)[0].clone();
+    let before = name(&mut Symboliser::new());
+    let id = before.build_id.unwrap();
+    assert_eq!(before.function, None);
+    let folder = root.path().join("usr/lib/debug/.build-id").join(&id[..2]);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(debug, folder.join(format!("{}.debug", &id[2..]))).unwrap();
+    let after = name(&mut Symboliser::new());
+    assert_eq!((after.function.as_deref(), after.named_by), (Some("capture"), Some(NamedBy::DebugInfo)));
+    assert!(after.line.is_some());
+}
+
+/// The kernel's own code in the process is named too.
+#[test]
+fn vdso() {
+    let space = programs::proc().space(std::process::id()).unwrap();
+    let is_vdso = |mapping: &&Mapping| space.file(mapping).is_some_and(|file| file.path.as_bytes() == b"[vdso]");
+    let Some(mapping) = space.mappings().iter().find(is_vdso) else { return };
+    let addresses: Vec<_> = (mapping.start..mapping.end)
+        .step_by(64)
+        .map(|address| Address { address, found_by: FoundBy::Registers })
+        .collect();
+    let frames = Symboliser::new().frames(&space, &addresses);
+    // Or `__vdso_clock_gettime`, another name of the same function.
+    let is_clock = |frame: &Frame| frame.function.as_ref().is_some_and(|name| name.ends_with("clock_gettime"));
+    assert!(frames.iter().any(is_clock), "{frames:#?}");
+    assert!(frames.iter().all(|frame| frame.module.as_ref().is_some_and(|module| module.as_bytes() == b"[vdso]")));
 }

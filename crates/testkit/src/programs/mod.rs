@@ -6,7 +6,11 @@
 mod build;
 mod kind;
 mod run;
+mod told;
+mod watch;
 
 pub use build::{Program, Unbuilt, build};
 pub use kind::{Function, Kind, Language};
 pub use run::{Hog, Place, Task};
+pub use told::{functions, own};
+pub use watch::Watch;

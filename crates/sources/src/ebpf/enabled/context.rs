@@ -18,9 +18,8 @@ pub(super) fn hook(hook: KillHook) -> Hook {
     }
 }
 
-/// `watch_hook` is the best that works; a group's other members come from the next one.
-pub(super) fn context(kill: &wire::kill, page_size: u64) -> KillContext {
-    let units = Units { page_size };
+/// All of it but the tasks.
+pub(super) fn context(kill: &wire::kill, units: Units) -> KillContext {
     let has_oom_control = kill.has_oom_control != 0;
     KillContext {
         at: boot_time(kill.at_ns),

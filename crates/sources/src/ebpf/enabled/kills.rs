@@ -9,12 +9,13 @@ use oomscope_core::evidence::{Gap, Hook, Task};
 
 use super::context::{Units, context, hook};
 use super::stack;
-use crate::ebpf::{KernelSymbols, KillId, KillLosses, Killed, Part};
+use crate::ebpf::{KernelSymbols, KillId, KillLosses, Killed, Part, UserStack};
 use crate::host_root::HostRoot;
 
 /// Kills whose records may still come. The last to come is the victim's stack, when the victim gets to take its signal.
 const REMEMBERED: usize = 256;
-/// A process that is swapped in from a slow disk may take long; the map in the kernel holds as many.
+/// Victims' stacks that came before their kills.
+const EARLY: usize = 64;
 const FROM_CGROUPS: [&str; 1] = ["mem_cgroup_out_of_memory"];
 const FROM_KILLS: [&str; 2] = ["oom_kill_process", "__oom_kill_process"];
 
@@ -23,6 +24,7 @@ pub struct Kills {
     watch: KillWatch,
     units: Units,
     known: VecDeque<Known>,
+    early: VecDeque<UserStack>,
     gaps: Vec<Gap>,
 }
 
@@ -60,7 +62,7 @@ impl Kills {
         let watch = KillWatch::start_from(best, &functions).map_err(|failures| no_kills(&failures))?;
         gaps.extend(watch.failures().iter().map(|failure| lacking(failure, watch.hook())));
         let page_size = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
-        Ok(Self { watch, units: Units { page_size }, known: VecDeque::new(), gaps })
+        Ok(Self { watch, units: Units { page_size }, known: VecDeque::new(), early: VecDeque::new(), gaps })
     }
 
     /// Readable when there is something to [`drain`](Self::drain).
@@ -90,15 +92,17 @@ impl Kills {
 
     /// Calls `on` for each part of a kill that came since, with all that is known of that kill by now.
     pub fn drain(&mut self, on: &mut dyn FnMut(&Killed, Part)) {
-        let Self { watch, units, known, .. } = self;
+        let Self { watch, units, known, early, .. } = self;
         watch.drain(&mut |record| match record {
-            KillRecord::Kill(kill) => begin(known, &kill, *units, on),
-            KillRecord::Stack(stack) if stack.of_victim != 0 => {
-                let id = KillId(stack.kill_at_ns);
-                if let Some(known) = known.iter_mut().rev().find(|known| known.killed.id == id) {
-                    known.killed.victim_stack = Some(stack::of_kill(&stack));
-                    on(&known.killed, Part::VictimStack);
+            KillRecord::Kill(kill) => {
+                let killed = begin(known, &kill, *units, on);
+                if let Some(at) = early.iter().position(|stack| stack.raw.pid == killed.context.victim.pid) {
+                    killed.victim_stack = early.remove(at);
+                    on(killed, Part::VictimStack);
                 }
+            }
+            KillRecord::Stack(stack) if stack.of_victim != 0 => {
+                add_victim_stack(known, early, stack::of_kill(&stack), on);
             }
             KillRecord::Stack(stack) => {
                 let came = stack::of_kill(&stack);
@@ -123,11 +127,16 @@ fn sharing(known: &mut VecDeque<Known>, kill_at_ns: u64) -> impl Iterator<Item =
 }
 
 /// A kill that shares the details of one before it has them from the start.
-fn begin(known: &mut VecDeque<Known>, kill: &wire::kill, units: Units, on: &mut dyn FnMut(&Killed, Part)) {
+fn begin<'a>(
+    known: &'a mut VecDeque<Known>,
+    kill: &wire::kill,
+    units: Units,
+    on: &mut dyn FnMut(&Killed, Part),
+) -> &'a mut Killed {
     let details_of = KillId(kill.details_of);
     let mut killed = Killed {
         id: KillId(kill.at_ns),
-        context: context(kill, units.page_size),
+        context: context(kill, units),
         kernel: kill.kernel_frames().to_vec(),
         trigger_stack: None,
         victim_stack: None,
@@ -147,7 +156,30 @@ fn begin(known: &mut VecDeque<Known>, kill: &wire::kill, units: Units, on: &mut 
     if known.len() == REMEMBERED {
         known.pop_front();
     }
-    known.push_back(Known { killed, details_of });
+    &mut known.push_back_mut(Known { killed, details_of }).killed
+}
+
+/// The newest kill of this process: its number may have been another's before.
+fn add_victim_stack(
+    known: &mut VecDeque<Known>,
+    early: &mut VecDeque<UserStack>,
+    stack: UserStack,
+    on: &mut dyn FnMut(&Killed, Part),
+) {
+    let mut kills = known.iter_mut().rev().map(|known| &mut known.killed);
+    match kills.find(|killed| killed.context.victim.pid == stack.raw.pid) {
+        Some(killed) if killed.victim_stack.is_some() => {}
+        Some(killed) => {
+            killed.victim_stack = Some(stack);
+            on(killed, Part::VictimStack);
+        }
+        None => {
+            if early.len() == EARLY {
+                early.pop_front();
+            }
+            early.push_back(stack);
+        }
+    }
 }
 
 fn add_tasks(known: &mut VecDeque<Known>, tasks: &wire::tasks, units: Units, on: &mut dyn FnMut(&Killed, Part)) {

@@ -96,6 +96,17 @@ pub enum Instruction {
     },
 }
 
+impl Instruction {
+    /// Bytes from the start of the code; `None` where the function has not begun, or that is no place in it.
+    pub(super) fn bytes(self, code: u64, place: u64) -> Option<u32> {
+        match self {
+            // The lower four bytes count; before the first instruction they are -1.
+            Self::Index { unit } => u32::try_from(place as i32).ok()?.checked_mul(unit),
+            Self::Pointer { code: start } => place.checked_sub(code)?.checked_sub(u64::from(start))?.try_into().ok(),
+        }
+    }
+}
+
 /// Formats of line tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LineTable {

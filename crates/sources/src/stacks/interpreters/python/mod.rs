@@ -4,7 +4,7 @@
 //! Space ─recognise─▶ Layout ─walk (here) or the program in the kernel─▶ Copied ─▶ Frame
 //! ```
 //!
-//! Supported are 3.8 to 3.13 with the interpreter lock, whether linked statically or as libpython. Code objects are data of the
+//! Supported are 3.8 to 3.14 with the interpreter lock, whether linked statically or as libpython. Code objects are data of the
 //! process: nothing in them is believed beyond its bounds.
 
 mod debug_offsets;
@@ -33,8 +33,10 @@ pub struct Copied {
     pub first_line: u32,
     /// Its line table, or the beginning of it.
     pub line_table: Vec<u8>,
-    /// Bytes from the start of its code. `None` where it has not begun.
-    pub instruction: Option<u32>,
+    /// Address of its code object.
+    pub code: u64,
+    /// Where in the code it is, as the frame says it: see [`Instruction`].
+    pub place: u64,
     /// The interpreter's C function was called for this frame; frames before it, up to the one before with this mark, run in the same.
     pub entry: bool,
 }
@@ -43,8 +45,9 @@ impl Copied {
     /// As a frame of a stack.
     #[must_use]
     pub fn frame(&self, layout: &Layout) -> Frame {
-        let line =
-            self.instruction.and_then(|at| lines::line(layout.offsets.lines, &self.line_table, self.first_line, at));
+        let offsets = &layout.offsets;
+        let at = offsets.instruction.bytes(self.code, self.place);
+        let line = at.and_then(|at| lines::line(offsets.lines, &self.line_table, self.first_line, at));
         Frame {
             function: self.name.as_ref().map(Text::decode),
             file: self.file.as_ref().map(Text::decode),

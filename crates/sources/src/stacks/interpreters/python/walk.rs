@@ -1,6 +1,6 @@
 //! Follows the frames of one thread through the memory of its process.
 
-use super::layout::{Entry, Instruction, Layout, Offsets};
+use super::layout::{Entry, Layout, Offsets};
 use super::{Copied, Text};
 
 /// As many as the program in the kernel copies.
@@ -92,20 +92,13 @@ impl Reader<'_> {
         let offsets = self.offsets;
         // Objects are 8-byte aligned; 3.14 puts tags into the free bits.
         let code = self.pointer(frame, offsets.frame_code)? & !7;
-        let instruction = match offsets.instruction {
-            Instruction::Index { unit } => {
-                self.half(frame, offsets.frame_instruction).and_then(|at| at.checked_mul(unit))
-            }
-            Instruction::Pointer { code: start } => self
-                .number(frame, offsets.frame_instruction)
-                .and_then(|at| at.checked_sub(code)?.checked_sub(u64::from(start))?.try_into().ok()),
-        };
         Some(Copied {
             name: self.string(code, offsets.code_name),
             file: self.string(code, offsets.code_file),
             first_line: self.half(code, offsets.code_first_line)?,
             line_table: self.bytes(code, offsets.code_line_table).unwrap_or_default(),
-            instruction,
+            code,
+            place: self.number(frame, offsets.frame_instruction)?,
             entry: match offsets.frame_entry {
                 Entry::Always => true,
                 Entry::Flag(at) => self.byte(frame, at) == Some(1),
