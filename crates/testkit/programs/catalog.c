@@ -57,7 +57,7 @@ static void pause_after(const struct work *work, size_t done)
 
 /* They differ in what they write, or a compiler would make one of the three. */
 #define FUNCTION(name, letter)                                              \
-	static ALONE void name(const struct work *work)                     \
+	ALONE void name(const struct work *work)                            \
 	{                                                                   \
 		struct block *list = NULL;                                  \
 		for (size_t done = 0; done < work->bytes; done += BLOCK) {  \
@@ -80,7 +80,7 @@ static const struct {
 	void (*run)(const struct work *);
 } functions[] = { { "parse_json", parse_json }, { "build_index", build_index }, { "fill_cache", fill_cache } };
 
-static ALONE int load_catalog(const char *name, size_t bytes, int leaks)
+ALONE int load_catalog(const char *name, size_t bytes, int leaks)
 {
 	int found = 0;
 	for (size_t i = 0; i < 3; i++) {
@@ -93,7 +93,7 @@ static ALONE int load_catalog(const char *name, size_t bytes, int leaks)
 	return found;
 }
 
-static ALONE int serve(const char *mode, const char *name, size_t mib, long seconds)
+ALONE int serve(const char *mode, const char *name, size_t mib, long seconds)
 {
 	if (strcmp(mode, "grow") == 0)
 		return load_catalog(name, mib * MIB, 0) ? 3 : 2;

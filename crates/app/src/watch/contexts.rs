@@ -4,7 +4,7 @@
 //! it does, the log is looked at often, because the kernel wakes readers of the log milliseconds late. Where no report comes, because
 //! the log is lost, limited or closed, the context is an incident by itself.
 
-use oomscope_core::evidence::{Gap, KernelReport, KillContext, Stacks, Task};
+use oomscope_core::evidence::{Gap, HotStacks, KernelReport, KillContext, Stacks, Task};
 use oomscope_core::time::BootTime;
 use oomscope_sources::ebpf::KillId;
 
@@ -27,14 +27,16 @@ pub(super) struct Sighting {
     pub(super) context: KillContext,
     /// As far as they are named; `None` before any is.
     pub(super) stacks: Option<Stacks>,
-    /// How many stacks are being named.
+    /// The code that made memory resident before it.
+    pub(super) hot: Option<HotStacks>,
+    /// How many answers are awaited.
     pub(super) naming: u32,
     pub(super) gaps: Vec<Gap>,
 }
 
 impl Sighting {
     pub(super) const fn new(id: KillId, context: KillContext) -> Self {
-        Self { id, context, stacks: None, naming: 0, gaps: Vec::new() }
+        Self { id, context, stacks: None, hot: None, naming: 0, gaps: Vec::new() }
     }
 
     /// More is known of it.
@@ -45,6 +47,10 @@ impl Sighting {
                 self.context.tasks_complete = are_all;
             }
             KillNews::Naming => self.naming += 1,
+            KillNews::Hot(hot) => {
+                self.naming = self.naming.saturating_sub(1);
+                self.hot = hot.filter(|hot| !hot.stacks.is_empty());
+            }
             KillNews::Named { stack, gaps } => {
                 self.naming = self.naming.saturating_sub(1);
                 self.gaps.extend(gaps);
@@ -65,6 +71,8 @@ pub(super) enum KillNews {
     Tasks { tasks: Vec<Task>, are_all: bool },
     /// A stack of it came and is being named.
     Naming,
+    /// The code that made memory resident before it, where any was sampled.
+    Hot(Option<HotStacks>),
     /// It is named.
     Named { stack: NamedStack, gaps: Vec<Gap> },
 }

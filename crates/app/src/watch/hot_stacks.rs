@@ -4,7 +4,6 @@
 //! process may be gone later, and named only when a kill asks for them.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use oomscope_core::evidence::Gap;
@@ -207,7 +206,12 @@ impl Kept {
         }
         let hot = all.into_iter().filter(|((_, stack), _)| !stack.is_empty());
         let mut stacks: Vec<Hot> = hot
-            .map(|((pid, stack), (comm, bytes))| Hot { pid, comm: comm.to_vec(), stack: stack.into(), bytes: Bytes(bytes) })
+            .map(|((pid, stack), (comm, bytes))| Hot {
+                pid,
+                comm: comm.to_vec(),
+                stack: stack.into(),
+                bytes: Bytes(bytes),
+            })
             .collect();
         stacks.sort_by_key(|hot| (std::cmp::Reverse(hot.bytes), hot.pid, hot.stack.first().map(|at| at.address)));
         stacks.truncate(TOLD);

@@ -18,7 +18,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::Ebpf;
 use super::contexts::KillNews;
-use super::naming::{self, Job, Of};
+use super::hot_stacks::HotStacks;
+use super::naming::{self, Job, Means, Of, StackJob};
 use super::pythons::Copies;
 use super::reader::{PRIORITY, Seen};
 use super::spaces::Spaces;
@@ -44,13 +45,26 @@ struct Outlets {
     jobs: Sender<Job>,
 }
 
+/// What runs once the programs are loaded.
+#[derive(Debug)]
+pub(super) struct Eyes {
+    pub(super) reader: KillReader,
+    pub(super) spaces: Spaces,
+    /// For whoever names stacks.
+    pub(super) jobs: Sender<Job>,
+    /// What could not be had beside.
+    pub(super) gaps: Vec<Gap>,
+}
+
 /// Loads the programs and starts the threads. The inner error is why there are none; the outer one, that no thread can be started.
+/// `cgroup`: memory is sampled in this one (inode) and below, else everywhere.
 pub(super) fn start(
     ebpf: Ebpf,
     root: &HostRoot,
+    cgroup: Option<u64>,
     to: Sender<Seen>,
     waker: &Waker,
-) -> std::io::Result<Result<(KillReader, Spaces), Gap>> {
+) -> std::io::Result<Result<Eyes, Gap>> {
     if ebpf == Ebpf::Off {
         return Ok(Err(Gap::new("what programs in the kernel see", "they were switched off (--ebpf off)")));
     }
@@ -58,12 +72,18 @@ pub(super) fn start(
         Ok(kills) => kills,
         Err(gap) => return Ok(Err(gap)),
     };
+    let proc = Proc::new(root);
     let pythons = Copies::start();
-    let spaces = Spaces::new(Proc::new(root), pythons.layouts());
+    let spaces = Spaces::new(proc.clone(), pythons.layouts());
+    let mut gaps = Vec::new();
+    let hot = (ebpf == Ebpf::Auto).then(|| HotStacks::start(cgroup, proc, spaces.clone()));
+    let hot = hot.and_then(|hot| hot.map_err(|gap| gaps.push(gap)).ok());
     let (jobs, to_name) = channel();
-    naming::start(root, pythons, to_name, to.clone(), waker.clone())?;
-    let outlets = Outlets { to, waker: waker.clone(), jobs };
-    Ok(Ok((KillReader::start(kills, spaces.clone(), outlets)?, spaces)))
+    let means = Means { root: root.clone(), pythons, spaces: spaces.clone(), hot };
+    naming::start(means, to_name, to.clone(), waker.clone())?;
+    let outlets = Outlets { to, waker: waker.clone(), jobs: jobs.clone() };
+    let reader = KillReader::start(kills, spaces.clone(), outlets)?;
+    Ok(Ok(Eyes { reader, spaces, jobs, gaps }))
 }
 
 impl KillReader {
@@ -180,14 +200,8 @@ impl Outlets {
         let kernel = if of == Of::Trigger { killed.kernel.clone() } else { Vec::new() };
         // Said first: the answer must not come before the question.
         self.tell(Seen::OfKill { id: killed.id, news: KillNews::Naming });
-        let _ = self.jobs.send(Job {
-            id: killed.id,
-            of,
-            user,
-            kernel,
-            space: spaces.known(pid),
-            python: spaces.python(pid),
-        });
+        let job = StackJob { id: killed.id, of, user, kernel, space: spaces.known(pid), python: spaces.python(pid) };
+        let _ = self.jobs.send(Job::Stack(Box::new(job)));
     }
 
     fn tell(&self, seen: Seen) {

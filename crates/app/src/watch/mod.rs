@@ -17,6 +17,7 @@ mod config;
 mod contexts;
 mod evidence;
 mod host;
+mod hot_stacks;
 mod kill_reader;
 mod kills;
 mod log;
@@ -36,6 +37,7 @@ mod watched;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -63,7 +65,7 @@ pub(crate) use config::{Config, Ebpf};
 use contexts::{Contexts, Sighting};
 use evidence::Snapshots;
 pub(crate) use host::raise_open_files;
-use kill_reader::KillReader;
+use kill_reader::Eyes;
 use kills::Kills;
 use log::{Follower, News};
 use node::Node;
@@ -123,7 +125,8 @@ pub(crate) struct Watcher<'a> {
     waker: Waker,
     _reader: Option<Reader>,
     contexts: Contexts,
-    _kill_reader: Option<KillReader>,
+    /// Programs in the kernel.
+    eyes: Option<Eyes>,
     /// How many kills were told.
     pub(crate) told: u64,
     tidied: BootTime,
@@ -151,19 +154,12 @@ impl<'a> Watcher<'a> {
         let subjects: Subjects = Arc::new(Mutex::new(HashMap::new()));
         let alarms = Alarms::new(&hierarchy).map(Arc::new);
         let proc = Proc::new(&root);
-        let mut spaces = None;
-        let kill_reader = match kill_reader::start(config.ebpf, &root, to.clone(), &waker)? {
-            Ok((reader, kept)) => {
-                spaces = Some(kept);
-                Some(reader)
-            }
-            Err(gap) => {
-                gaps.push(gap);
-                None
-            }
-        };
+        let only = (below != hierarchy.mount()).then(|| below.metadata().ok()).flatten().map(|folder| folder.ino());
+        let eyes = kill_reader::start(config.ebpf, &root, only, to.clone(), &waker)?;
+        let eyes = eyes.map_err(|gap| gaps.push(gap)).ok();
         let reader = match &alarms {
             Ok(alarms) => {
+                let spaces = eyes.as_ref().map(|eyes| eyes.spaces.clone());
                 let watch = Reading { spaces, proc: proc.clone(), subjects: Arc::clone(&subjects) };
                 Some(Reader::start(Arc::clone(alarms), watch, to, waker.clone())?)
             }
@@ -191,7 +187,9 @@ impl<'a> Watcher<'a> {
                 None
             }
         };
-        gaps.extend(kill_reader.iter().flat_map(|reader| reader.gaps(log.is_some())).cloned());
+        if let Some(eyes) = &eyes {
+            gaps.extend(eyes.gaps.iter().chain(eyes.reader.gaps(log.is_some())).cloned());
+        }
         let mut watcher = Self {
             output,
             boot: ThisBoot::ask_of(&root),
@@ -205,7 +203,7 @@ impl<'a> Watcher<'a> {
             waker,
             _reader: reader,
             contexts: Contexts::default(),
-            _kill_reader: kill_reader,
+            eyes,
             told: 0,
             tidied: since_boot(),
             log_read: since_boot(),
@@ -343,7 +341,10 @@ impl<'a> Watcher<'a> {
         while let Ok(seen) = self.seen.try_recv() {
             match seen {
                 Seen::Gap(gap) => self.gaps.push(gap),
-                Seen::Killed { id, context } => self.saw_kill(Sighting::new(id, *context)),
+                Seen::Killed { id, context } => {
+                    let sighting = self.ask_for_hot_stacks(Sighting::new(id, *context));
+                    self.saw_kill(sighting);
+                }
                 Seen::OfKill { id, news } => {
                     if let Some(sighting) = self.contexts.find(id) {
                         sighting.learn(news);

@@ -280,11 +280,13 @@ impl Work {
         }
         let wants_snapshots = is_kill || !is_within(last.snapshot, SNAPSHOT_EVERY_US, at);
         let pids = pids_in(&subject.folder);
-        // One without processes of its own has none that were looked at either, or they have ended.
-        let largest = if subject.largest.is_empty() { &pids } else { &subject.largest };
+        let largest = still_there(&subject.largest, &pids);
         let snapshots = match wants_snapshots && !pids.is_empty() {
-            true => self.snapshots(largest, at, if is_kill { Occasion::Kill } else { Occasion::NearLimit }),
-            false => Vec::new(),
+            true => self.snapshots(&largest, at, if is_kill { Occasion::Kill } else { Occasion::NearLimit }),
+            false => {
+                self.keep_spaces(&largest, at);
+                Vec::new()
+            }
         };
         if !snapshots.is_empty() {
             self.last.entry(alarm.key).or_default().snapshot = Some(at);
@@ -307,6 +309,20 @@ impl Work {
             self.allowance(occasion).spend(began, since_boot());
         }
         snapshots
+    }
+
+    /// Those that were not looked at yet: in a cgroup whose processes die and are started again, they come between snapshots.
+    fn keep_spaces(&mut self, largest: &[u32], at: BootTime) {
+        let Some(spaces) = self.spaces.clone() else { return };
+        for pid in largest.iter().take(PROCESSES) {
+            if self.near_limit.is_used_up() {
+                break;
+            }
+            let began = since_boot();
+            if spaces.keep(*pid, at) {
+                self.near_limit.spend(began, since_boot());
+            }
+        }
     }
 
     const fn allowance(&mut self, occasion: Occasion) -> &mut Allowance {
@@ -337,6 +353,12 @@ impl Work {
         }
         is_too_large
     }
+}
+
+/// Those that were the largest when they were last looked at and have not ended, then the others.
+fn still_there(largest: &[u32], pids: &[u32]) -> Vec<u32> {
+    let known = largest.iter().filter(|pid| pids.contains(pid));
+    known.chain(pids.iter().filter(|pid| !largest.contains(pid))).take(PROCESSES).copied().collect()
 }
 
 /// Those of a cgroup now, some hundred at most; none of one that is gone.

@@ -40,11 +40,13 @@ impl Spaces {
         Self { proc, pythons, kept: Arc::default() }
     }
 
-    /// Takes that of a process, unless it was taken a short while ago.
-    pub(super) fn keep(&self, pid: u32, now: BootTime) {
-        if !self.is_fresh(pid, now) {
+    /// Takes that of a process, unless it was taken a short while ago; whether it was worth a look.
+    pub(super) fn keep(&self, pid: u32, now: BootTime) -> bool {
+        let is_due = !self.is_fresh(pid, now);
+        if is_due {
             self.take(pid, now);
         }
+        is_due
     }
 
     /// Takes that of a process that is being killed: what is there now is better than what was, where it still can be had.

@@ -3,7 +3,9 @@
 //! A report becomes an incident at once, with all that is known of it by then; a second later again, where more is known. A kill
 //! that is counted and not reported becomes one too.
 
-use oomscope_core::evidence::{CounterChange, Gap, KernelReport, KillContext, Scope, Stacks, Victim};
+use std::collections::HashSet;
+
+use oomscope_core::evidence::{CounterChange, Gap, HotStacks, KernelReport, KillContext, Scope, Stacks, Victim};
 use oomscope_core::formats::klog::LogEvent;
 use oomscope_core::incident::Incident;
 use oomscope_core::incident::kill_context::Surroundings;
@@ -15,7 +17,9 @@ use super::Watcher;
 use super::contexts::Sighting;
 use super::evidence::Sealed;
 use super::kills::{Open, PATIENCE_US, SETTLE_US, Untold};
+use super::naming::Job;
 use super::output::Message;
+use super::watched::Watched;
 use crate::cli::counted;
 
 /// A counter that rose longer ago than this belongs to another kill than the one whose line is being read.
@@ -181,6 +185,30 @@ impl Watcher<'_> {
         if let Some(stacks) = stacks {
             incident.add_stacks(stacks);
         }
+        if let Some(hot) = sightings.iter().find_map(|sighting| sighting.hot.clone()) {
+            let (from_us, to_us) = (self.on_log_time(hot.from_us), self.on_log_time(hot.to_us));
+            incident.add_hot_stacks(HotStacks { from_us, to_us, ..hot });
+        }
+    }
+
+    /// Which code made memory resident where the limit was reached is asked for at once: it is forgotten after some minutes.
+    pub(super) fn ask_for_hot_stacks(&self, mut sighting: Sighting) -> Sighting {
+        let Some(eyes) = &self.eyes else { return sighting };
+        let context = &sighting.context;
+        let known = &self.cgroups.known;
+        let cgroups: HashSet<u64> = match context.limit_cgroup_id {
+            None if context.global == Some(true) => known.keys().copied().collect(),
+            limit => {
+                let top = limit.unwrap_or(context.victim.cgroup_id);
+                let path = known.get(&top).map(|watched| watched.path.clone());
+                let is_below = |watched: &Watched| path.as_ref().is_some_and(|top| is_within(&watched.path, top));
+                known.iter().filter(|(_, watched)| is_below(watched)).map(|(key, _)| *key).chain([top]).collect()
+            }
+        };
+        if eyes.jobs.send(Job::Hot { id: sighting.id, cgroups, until: context.at }).is_ok() {
+            sighting.naming += 1;
+        }
+        sighting
     }
 
     fn context_on_logs_clock(&self, context: &KillContext) -> KillContext {
@@ -302,6 +330,12 @@ impl Watcher<'_> {
     }
 }
 
+/// The cgroup itself, or one below it.
+fn is_within(path: &Untrusted, top: &Untrusted) -> bool {
+    let rest = path.as_bytes().strip_prefix(top.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/") || top.as_bytes() == b"/")
+}
+
 /// The counters that were read at the kill are its own; a second later they may count another one.
 fn settled(now: Vec<CounterChange>, at_the_kill: &[CounterChange]) -> Vec<CounterChange> {
     let settle = |now: CounterChange| match at_the_kill.iter().find(|then| then.cgroup == now.cgroup) {
@@ -320,7 +354,9 @@ fn is_better(now: &Incident, before: &Incident) -> bool {
     };
     let counters =
         |incident: &Incident| incident.counters.iter().map(|change| (change.after, change.removed)).collect::<Vec<_>>();
-    let which_code = |incident: &Incident| (incident.contexts.len(), incident.report().stacks.clone());
+    let which_code = |incident: &Incident| {
+        (incident.contexts.len(), incident.report().stacks.clone(), incident.hot_stacks.is_some())
+    };
     which_code(now) != which_code(before)
         || victims(now) > victims(before)
         || looked_at(now) > looked_at(before)

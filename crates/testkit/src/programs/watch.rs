@@ -34,7 +34,7 @@ impl Watch {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let (cases, said) = (Arc::default(), Arc::default());
+        let (cases, said) = (Arc::<Mutex<HashMap<u32, Value>>>::default(), Arc::<Mutex<Vec<String>>>::default());
         if let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) {
             let (cases, said) = (Arc::clone(&cases), Arc::clone(&said));
             std::thread::spawn(move || each_line(stdout, |line| keep_case(&cases, &line)));

@@ -28,6 +28,10 @@ impl Score {
             score.with_stack += usize::from(!functions.is_empty());
             let own = own(&functions, kind.language);
             let chain = kind.language.chain(told.function);
+            if own.first() != chain.first() {
+                // What was told instead is worth a look.
+                eprintln!("{}: {} was not named, but {functions:?}", kind.name, chain[0]);
+            }
             score.on_top += usize::from(own.first() == chain.first());
             score.anywhere += usize::from(own.contains(&chain[0]));
             score.whole += usize::from(own.starts_with(&chain));

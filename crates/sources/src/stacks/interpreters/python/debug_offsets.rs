@@ -23,6 +23,9 @@ struct Positions {
 /// 3.13.
 const V3_13: Positions = Positions { interpreter: 48, thread: 152, frame: 224, code: 272, bytes: 512, string: 536 };
 
+/// 3.14: two more of the interpreter, two of the frame, one of the code object, and those of sets.
+const V3_14: Positions = Positions { interpreter: 48, thread: 176, frame: 248, code: 312, bytes: 592, string: 616 };
+
 /// The version, where `_PyRuntime.interpreters.head` lies, and the offsets. `None` for what is no such table, a version whose
 /// table is not known, and builds without the interpreter lock, whose strings are laid out differently.
 pub(super) fn read(table: &[u8]) -> Option<((u8, u8), u64, Offsets)> {
@@ -68,6 +71,7 @@ pub(super) fn read(table: &[u8]) -> Option<((u8, u8), u64, Offsets)> {
 const fn positions(version: (u8, u8)) -> Option<Positions> {
     match version {
         (3, 13) => Some(V3_13),
+        (3, 14) => Some(V3_14),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@
 //! Space ─recognise─▶ Layout ─walk (here) or the program in the kernel─▶ Copied ─▶ Frame
 //! ```
 //!
-//! Supported are 3.8 to 3.13 with the interpreter lock, whether linked statically or as libpython. Code objects are data of the
+//! Supported are 3.8 to 3.14 with the interpreter lock, whether linked statically or as libpython. Code objects are data of the
 //! process: nothing in them is believed beyond its bounds.
 
 mod debug_offsets;

@@ -57,7 +57,7 @@ fn run(interpreter: &Path) -> Python {
     Python { child, _script: folder }
 }
 
-/// Those of the search path, and those that pyenv keeps in the user's home.
+/// Those of the search path, those that pyenv keeps in the user's home, and those named in `OOMSCOPE_PYTHONS`, as a search path is.
 fn interpreters() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
     if let Some(home) = std::env::home_dir() {
@@ -71,6 +71,7 @@ fn interpreters() -> Vec<PathBuf> {
         // pyenv's stand-ins are scripts.
         .filter(|path| std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF")))
         .collect();
+    found.extend(std::env::split_paths(&std::env::var_os("OOMSCOPE_PYTHONS").unwrap_or_default()));
     found.sort();
     found.dedup();
     found
