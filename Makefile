@@ -11,7 +11,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## cause a small real OOM kill here and explain it (root; otherwise a recorded one)
-	@scripts/need cc
+	@scripts/need cc clang ebpf
 	@cargo build --release --locked --bin oomscope
 	@./target/release/oomscope demo
 
@@ -22,7 +22,7 @@ check: ## format, lints, documentation, licences, the state of the tree
 	@scripts/check
 
 golden: ## rewrite the expected outputs; read the difference before committing it
-	@scripts/need cc
+	@scripts/need cc clang ebpf
 	@UPDATE_GOLDEN=1 cargo test --workspace --locked
 	@git status --short -- '*golden*' docs crates/testkit
 

@@ -1,4 +1,4 @@
-//! Compiles the eBPF programs, and generates from each a skeleton: its maps and programs by name, and the types of `wire.h`.
+//! Compiles the eBPF programs, and generates from each the Rust types that it uses, among them those of `wire.h`.
 
 use std::env;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::process::Command;
 use libbpf_cargo::SkeletonBuilder;
 
 /// Each a `programs/NAME.bpf.c`.
-const PROGRAMS: [&str; 1] = ["kill"];
+const PROGRAMS: [&str; 3] = ["kill", "faults", "python"];
 
 /// Named so by distributions that keep several, newest first; `CLANG` in the environment comes before all of them.
 const COMPILERS: [&str; 8] =
@@ -22,6 +22,7 @@ fn main() {
         let source = format!("programs/{name}.bpf.c");
         let built = SkeletonBuilder::new()
             .source(&source)
+            .obj(out.join(format!("{name}.bpf.o")))
             .clang(&clang)
             .clang_args(["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-mcpu=v3"])
             .build_and_generate(out.join(format!("{name}.skel.rs")));

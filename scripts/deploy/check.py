@@ -22,7 +22,7 @@ VARIANTS = {
     "default": {},
     "device plugin": DEVICE,
     "no kernel log, no capabilities": {"kernelLog": {"access": "none"}, "capabilities": {name: False for name in (
-        "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "SYS_NICE", "SYS_RESOURCE", "IPC_LOCK")}},
+        "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "SYS_NICE", "SYS_RESOURCE", "IPC_LOCK", "BPF", "PERFMON")}},
     "nothing of Kubernetes": {**DEVICE, "kubernetes": {"enabled": False}, "serviceAccount": {"create": False}, "rbac": {"create": False},
                               "priorityClass": {"create": False}, "hostPID": False, "seLinuxType": "",
                               "identity": {"runtimeFolder": "", "stateFolder": "", "podLogs": False}},

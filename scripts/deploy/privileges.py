@@ -241,6 +241,8 @@ def facts(case, said, store):
         "case": case is not None,
         "kernel log": bool((kill.get("extent") or {}).get("header")),
         "victim's name": bool([v for v in kill.get("victims") or [] if v.get("comm")]),
+        "kill seen in the kernel": bool(incident.get("contexts")),
+        "code that asked": bool((kill.get("stacks") or {}).get("user")),
         "growth": any(c["rows"].get("current_bytes") for c in (incident.get("timeline") or {}).get("cgroups") or []),
         "peaks": any(any(v is not None for v in p or []) for p in peaks),
         "processes": bool(processes),
@@ -287,9 +289,9 @@ def variants(container):
     yield "as rendered", container
     if container.privileged:
         # What of a privileged container it is that counts: the device alone, with the capabilities that are said to be used.
-        used = [f"CAP_{c}" for c in ("SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "SYS_NICE", "SYS_RESOURCE", "IPC_LOCK")]
+        used = [f"CAP_{c}" for c in ("SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "SYS_NICE", "SYS_RESOURCE", "IPC_LOCK", "BPF", "PERFMON")]
         container = container.without(privileged=False, capabilities=used)
-        yield "six capabilities and the device", container
+        yield "eight capabilities and the device", container
         yield "the same without the device rule", container.without(device=False)
     for capability in container.capabilities:
         yield f"without {capability}", container.without(capabilities=[c for c in container.capabilities if c != capability])

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Verb::Export(args) => cli::export::run(&args),
         Verb::Demo(args) => cli::demo::run(&args),
         Verb::Inspect(args) => cli::inspect::run(&args),
+        Verb::Profile(args) => cli::profile::run(&args),
         Verb::Next(args) => cli::next::run(&args),
         Verb::Pod(args) => cli::pod::run(&args),
         Verb::Node(args) => cli::node::run(&args),

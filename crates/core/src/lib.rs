@@ -21,6 +21,7 @@ pub mod kubernetes;
 pub mod ledger;
 pub mod next;
 pub mod notice;
+pub mod profile;
 pub mod recorder;
 pub mod report;
 pub mod runbook;

@@ -18,11 +18,15 @@ use oomscope_core::audit::{self, Audit, Finding, Place, Risk, Target};
 use oomscope_core::case::Case;
 use oomscope_core::diagnosis::rules::RULES;
 use oomscope_core::diagnosis::{RULESET, diagnose};
-use oomscope_core::evidence::Gap;
+use oomscope_core::evidence::{
+    ChainLevel, Frame, Gap, Hook, HotStack, HotStacks, KillContext, Party, Stacks, Task, VictimMemory, VictimStack,
+};
 use oomscope_core::formats::klog::Scanner;
 use oomscope_core::incident::Incident;
+use oomscope_core::incident::kill_context::Surroundings;
 use oomscope_core::kubernetes::{Directory, Document, KillWitness, LogRead, Reconciler, Source};
 use oomscope_core::report::json;
+use oomscope_core::time::{BootTime, When};
 use oomscope_testkit::golden;
 use serde_json::Value;
 
@@ -108,6 +112,7 @@ fn json_page_names_every_field() {
     for incident in [stories::spike(), stories::sidecar_killed_unseen()] {
         names_of(&serde_json::to_value(Case::new(incident.clone(), diagnose(&incident))).unwrap(), &mut names);
     }
+    names_of(&serde_json::to_value(seen_in_the_kernel()).unwrap(), &mut names);
     for case in told_by_kubernetes() {
         names_of(&serde_json::to_value(case).unwrap(), &mut names);
     }
@@ -115,6 +120,32 @@ fn json_page_names_every_field() {
     assert!(names.contains("ended_by") && names.contains("cause"), "so did the objects: {names:?}");
     let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "docs/json.md does not name {missing:?}");
+}
+
+/// A kill that only a program in the kernel saw, with every field of stacks.
+fn seen_in_the_kernel() -> Case {
+    let frame = Frame { inlined: true, ..Frame::default() };
+    let context = KillContext {
+        at: BootTime(1),
+        hook: Hook::OomKillProcess,
+        trigger: Party::default(),
+        victim: Party::default(),
+        gfp_mask: None,
+        order: None,
+        global: Some(false),
+        limit_cgroup_id: Some(1),
+        chain: vec![ChainLevel { cgroup_id: 1, ..ChainLevel::default() }],
+        victim_memory: VictimMemory::default(),
+        tasks: vec![Task::default()],
+        tasks_complete: true,
+    };
+    let around = Surroundings { path_of: &|_| Some("/a".into()), cgroup_version: Some(2) };
+    let mut incident = Incident::from_context(When::default(), None, context, around, Vec::new());
+    let victims = vec![VictimStack { user: vec![frame.clone()], ..VictimStack::default() }];
+    incident.add_stacks(Stacks { user: vec![frame.clone()], kernel: Vec::new(), victims });
+    let stacks = vec![HotStack { frames: vec![frame], ..HotStack::default() }];
+    incident.add_hot_stacks(HotStacks { stacks, ..HotStacks::default() });
+    Case::new(incident.clone(), diagnose(&incident))
 }
 
 /// Kills and ends of the recorded cluster, each with Kubernetes' account.

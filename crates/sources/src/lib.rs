@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod clock;
+pub mod ebpf;
 pub mod host_root;
 pub mod kmsg;
 pub mod kubernetes;

@@ -5,6 +5,7 @@ pub mod corpus;
 mod explain;
 pub mod golden;
 pub mod kubernetes;
+pub mod programs;
 pub mod render;
 pub mod vm;
 

@@ -5,8 +5,10 @@
 //! Where that may not be done (no root, no memory controller, no access to the log) it says so, and explains a recorded
 //! kill instead.
 
+mod hog;
+
 use std::cell::RefCell;
-use std::io::{BufRead as _, Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,6 +28,8 @@ use super::{Colour, Format, Outcome, When, complain, in_words};
 use crate::cases::{CaseMaker, LogOrigin};
 use crate::signals;
 use crate::watch::{Config, Message, Sink, Watcher};
+use hog::GO;
+pub(crate) use hog::hog;
 
 /// What the scratch cgroup may use.
 const LIMIT: Bytes = Bytes(50 << 20);
@@ -38,20 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// More is known of a kill within this time.
 const SETTLES: Duration = Duration::from_millis(1200);
-
-/// Pages are touched in steps of this, with a pause between, so that the growth can be watched.
-const STEP: usize = 1 << 20;
-const SLOWLY: Duration = Duration::from_millis(40);
-const QUICKLY: Duration = Duration::from_millis(5);
-
-/// What the hog ordinarily holds, what it rises to without being killed, and how long each lasts.
-const BASE: usize = 18 << 20;
-const SPIKE: usize = 44 << 20;
-const REST: Duration = Duration::from_millis(2500);
-const MOMENT: Duration = Duration::from_millis(60);
-
-/// What the hog waits for: it must be in its cgroup before it grows.
-const GO: &str = "go\n";
 
 /// A kill recorded on Linux 6.12 (cgroup v2) in a virtual machine.
 const RECORDED: &str = include_str!("demo/recorded-6.12.log");
@@ -111,46 +101,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Explained)
 }
 
-/// What runs in the scratch cgroup: waits for [`GO`] on standard input, then grows until it is killed. Without that word
-/// nobody has put it into a cgroup, and it does not grow.
-pub(crate) fn hog(bytes: u64) -> anyhow::Result<Outcome> {
-    let mut go = String::new();
-    std::io::stdin().lock().take(GO.len() as u64).read_line(&mut go).context("waiting for the word to begin")?;
-    if go != GO {
-        bail!("this is what `oomscope demo` runs in its scratch cgroup; it does not run by itself");
-    }
-    let bytes = usize::try_from(bytes).context("more than this machine can address")?;
-    let mut held = Held::default();
-    held.grow_to(BASE, SLOWLY);
-    std::thread::sleep(REST);
-    // The spike that no dashboard sees: almost the limit, for a moment.
-    held.grow_to(SPIKE, QUICKLY);
-    std::thread::sleep(MOMENT);
-    held.shrink_to(BASE);
-    std::thread::sleep(REST);
-    held.grow_to(bytes, QUICKLY);
-    bail!("{} allocated and not killed: the limit is not in force", Bytes(bytes as u64))
-}
-
-/// Memory in use.
-#[derive(Debug, Default)]
-struct Held(Vec<Vec<u8>>);
-
-impl Held {
-    fn grow_to(&mut self, bytes: usize, pause: Duration) {
-        while self.0.len() * STEP < bytes {
-            // Not zero: zeroed memory would not be touched.
-            self.0.push(std::hint::black_box(vec![0xA5; STEP]));
-            std::thread::sleep(pause);
-        }
-    }
-
-    /// Blocks of this size go back to the kernel at once.
-    fn shrink_to(&mut self, bytes: usize) {
-        self.0.truncate(bytes / STEP);
-    }
-}
-
 fn recorded_case() -> anyhow::Result<Case> {
     let mut scanner = Scanner::new();
     let mut events = Vec::new();
@@ -197,6 +147,8 @@ fn record_kill_in(scratch: &Scratch, signals: &signals::Held) -> anyhow::Result<
         }
     }
     hog.must_have_been_killed()?;
+    // The names of its stack may take a moment longer.
+    watcher.finish();
     told.kill_of(hog.pid()).context("the kill that was just seen")
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod next;
 pub(crate) mod node;
 mod output;
 pub(crate) mod pod;
+pub(crate) mod profile;
 pub(crate) mod rules;
 mod saved;
 pub(crate) mod show;
@@ -61,6 +62,8 @@ pub(crate) enum Verb {
     Demo(demo::Args),
     #[command(after_help = inspect::EXIT_CODES, after_long_help = inspect::AFTER_LONG_HELP)]
     Inspect(inspect::Args),
+    #[command(after_help = profile::EXIT_CODES, after_long_help = profile::AFTER_LONG_HELP)]
+    Profile(profile::Args),
     #[command(after_help = next::EXIT_CODES)]
     Next(next::Args),
     #[command(after_help = pod::EXIT_CODES, after_long_help = pod::AFTER_LONG_HELP)]

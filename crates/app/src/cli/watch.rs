@@ -15,7 +15,7 @@ use oomscope_sources::kubernetes::feed::Options;
 use super::output::Printer;
 use super::{Colour, Format, Outcome, When, complain, kept};
 use crate::store::{Retention, Store};
-use crate::watch::{self, Config, Witnesses};
+use crate::watch::{self, Config, Ebpf, Witnesses};
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
@@ -25,7 +25,8 @@ Exit codes:
 pub(super) const AFTER_LONG_HELP: &str = "\
 What it needs: root, or CAP_SYSLOG for the kernel log and read access to the cgroup and proc files of others. Optional, each
 said on standard error where it is missing: CAP_SYS_NICE (a real-time thread looks at processes before they are gone),
-CAP_SYS_RESOURCE (the watcher itself is not killed when the machine runs out of memory), CAP_IPC_LOCK (its pages stay in memory).
+CAP_BPF with CAP_PERFMON (programs in the kernel see
+which code asked for the page), CAP_SYS_RESOURCE (the watcher itself is not killed when the machine runs out of memory), CAP_IPC_LOCK (its pages stay in memory).
 
 Exit codes:
   0  ended by a signal, by --for or by --count
@@ -109,6 +110,13 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t, value_name = "WHETHER")]
     kubernetes: Kubernetes,
 
+    /// What eBPF programs in the kernel are to see
+    ///
+    /// They tell which code asked for the page that was one too many, and what the log leaves out. Where they cannot be loaded (no BTF,
+    /// no CAP_BPF) it says so and goes on without.
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    ebpf: Ebpf,
+
     /// A label of the pod that its account repeats (may be given more than once)
     #[arg(long = "label", value_name = "NAME")]
     labels: Vec<String>,
@@ -173,6 +181,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
             MinSeverity::Critical => notice::Severity::Critical,
         },
         format: args.output,
+        ebpf: args.ebpf,
         count: args.count,
         duration: args.duration,
     };

@@ -32,10 +32,24 @@ pub(crate) struct Config {
     pub(crate) format: Format,
     /// Who is asked for names and for what Kubernetes says; `None`: nobody.
     pub(crate) witnesses: Option<Witnesses>,
+    /// What programs in the kernel are to see.
+    pub(crate) ebpf: Ebpf,
     /// End after so many cases.
     pub(crate) count: Option<u64>,
     /// End after this time.
     pub(crate) duration: Option<Duration>,
+}
+
+/// What programs in the kernel are to see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Ebpf {
+    /// Kills, and now and then which code takes memory
+    #[default]
+    Auto,
+    /// Kills only
+    Kills,
+    /// Nothing
+    Off,
 }
 
 impl Config {
@@ -51,6 +65,7 @@ impl Config {
             min_severity: Severity::Warning,
             format: Format::Text,
             witnesses: None,
+            ebpf: Ebpf::Auto,
             count: None,
             duration: None,
         }

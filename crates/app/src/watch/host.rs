@@ -20,7 +20,7 @@ pub(super) fn prepare(root: &HostRoot) -> Vec<Gap> {
 
 /// Up to the hard limit needs no permission. With fewer, [`CgroupFiles`](oomscope_sources::cgroup::CgroupFiles) opens files anew
 /// for each reading, and says so.
-fn raise_open_files() {
+pub(crate) fn raise_open_files() {
     let now = getrlimit(Resource::Nofile);
     let most = now.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
     if now.current.is_some_and(|current| current < most) {

@@ -11,12 +11,17 @@ use oomscope_core::evidence::Victim;
 use oomscope_core::formats::klog::LogEvent;
 use oomscope_core::incident::Incident;
 use oomscope_core::time::BootTime;
+use oomscope_sources::ebpf::KillId;
+
+use super::contexts::{SAME_US, Sighting};
 
 /// A report is awaited this long after its kill was counted. The reader of the log was never seen more than 64 ms late; a
 /// slow serial console holds up printk for seconds. A report without its kill line, which is given up then, must come first.
-const PATIENCE_US: u64 = super::log::LONG_QUIET_US + 1_000_000;
+pub(super) const PATIENCE_US: u64 = super::log::LONG_QUIET_US + 1_000_000;
 /// After this a case is looked at again.
-const SETTLE_US: u64 = 1_000_000;
+pub(super) const SETTLE_US: u64 = 1_000_000;
+/// Names of stacks are awaited so much longer: the symbols of a large program take a second.
+const NAMING_US: u64 = 30_000_000;
 /// Members of a group are killed, and told of, within this time of the first.
 const GROUP_US: u64 = 500_000;
 
@@ -32,6 +37,14 @@ pub(super) struct Open {
     /// As it was told last.
     pub(super) incident: Incident,
     pub(super) revision: u32,
+    /// What programs in the kernel saw of it.
+    pub(super) sightings: Vec<Sighting>,
+}
+
+impl Open {
+    fn is_being_named(&self) -> bool {
+        self.sightings.iter().any(|sighting| sighting.naming > 0)
+    }
 }
 
 /// The kills of one cgroup: how many were counted, how many told.
@@ -67,8 +80,42 @@ pub(super) struct Kills {
 
 impl Kills {
     /// A report was made a case.
-    pub(super) fn told(&mut self, event: LogEvent, at: BootTime, now: BootTime, incident: Incident) {
-        self.open.push(Open { event, at, due: BootTime(now.0.saturating_add(SETTLE_US)), incident, revision: 1 });
+    pub(super) fn told(
+        &mut self,
+        event: LogEvent,
+        at: BootTime,
+        now: BootTime,
+        incident: Incident,
+        sightings: Vec<Sighting>,
+    ) {
+        let due = BootTime(now.0.saturating_add(SETTLE_US));
+        self.open.push(Open { event, at, due, incident, revision: 1, sightings });
+    }
+
+    /// Stacks of one that is open are being named.
+    pub(super) fn awaits_names(&self) -> bool {
+        self.open.iter().any(Open::is_being_named)
+    }
+
+    /// What a program in the kernel saw of a kill that was told.
+    pub(super) fn sighting(&mut self, id: KillId) -> Option<&mut Sighting> {
+        self.open.iter_mut().flat_map(|open| &mut open.sightings).find(|sighting| sighting.id == id)
+    }
+
+    /// True where this was seen of a kill that was told without: it is added to it.
+    pub(super) fn add_sighting(&mut self, sighting: Sighting) -> Result<(), Sighting> {
+        let victim = sighting.context.victim.pid;
+        let is_of_it = |open: &&mut Open| {
+            open.at.0.abs_diff(sighting.context.at.0) <= SAME_US
+                && open.event.report.victims.iter().any(|known| known.pid == victim)
+        };
+        match self.open.iter_mut().rev().find(is_of_it) {
+            Some(open) => {
+                open.sightings.push(sighting);
+                Ok(())
+            }
+            None => Err(sighting),
+        }
     }
 
     /// The log told of `victims` in the cgroup.
@@ -139,7 +186,11 @@ impl Kills {
 
     /// Cases that are to be looked at again now.
     pub(super) fn settled(&mut self, now: BootTime) -> Vec<Open> {
-        self.open.extract_if(.., |open| open.due <= now).collect()
+        let is_done = |open: &mut Open| {
+            let waits = open.is_being_named() && now.0.saturating_sub(open.due.0) < NAMING_US;
+            open.due <= now && !waits
+        };
+        self.open.extract_if(.., is_done).collect()
     }
 
     /// Everything that is open, at the end.
@@ -151,7 +202,9 @@ impl Kills {
     pub(super) fn due(&self) -> Option<BootTime> {
         let waiting = self.accounts.values().filter_map(|account| account.waiting_since);
         let late = waiting.map(|since| BootTime(since.0.saturating_add(PATIENCE_US)));
-        self.open.iter().map(|open| open.due).chain(late).min()
+        // One whose stacks are being named is looked at when they are.
+        let settling = self.open.iter().filter(|open| !open.is_being_named()).map(|open| open.due);
+        settling.chain(late).min()
     }
 
     /// A report that is only the rest of one that is open: members of a group that died after the first. It is taken in, and

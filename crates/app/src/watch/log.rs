@@ -93,6 +93,13 @@ impl Follower {
         }
     }
 
+    /// Hands on what is complete, without waiting for quiet: programs in the kernel saw the kill, so its line is the report's last.
+    pub(super) fn hurry(&mut self, news: &mut News) {
+        if self.quiet_since.is_some() {
+            self.scanner.idle(0, &mut |event| news.events.push(event));
+        }
+    }
+
     /// Hands on what is open, complete or not. Nothing is read after this.
     pub(super) fn finish(&mut self, news: &mut News) {
         self.quiet_since = None;

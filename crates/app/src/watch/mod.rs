@@ -3,7 +3,9 @@
 //! ```text
 //! /dev/kmsg ─ Follower ──────────────┐
 //! cgroup files ─ Cgroups ─ Recorder ─┤ Watcher ─ Message ─▶ cases thread ─▶ store
-//! alarms ─ Reader (real time) ───────┘                           └─▶ print thread ─▶ standard output
+//! alarms ─ Reader (real time) ───────┤                           └─▶ print thread ─▶ standard output
+//! eBPF ─ KillReader (real time) ─────┤
+//!             └─▶ naming thread ─────┘
 //! ```
 //!
 //! One thread waits on everything and reads what is due: a few microseconds a cgroup. What must be quick (the processes of a
@@ -12,23 +14,30 @@
 mod accounts;
 mod cgroups;
 mod config;
+mod contexts;
 mod evidence;
 mod host;
+mod hot_stacks;
+mod kill_reader;
 mod kills;
 mod log;
 mod names;
+mod naming;
 mod node;
 mod notices;
 mod output;
 mod processes;
+mod pythons;
 mod queue;
 mod reader;
+mod spaces;
 mod telling;
 mod wake;
 mod watched;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -40,7 +49,7 @@ use oomscope_core::recorder::{Recorder, Sample, Series};
 use oomscope_core::text::Untrusted;
 use oomscope_core::time::{BootTime, When};
 use oomscope_core::units::Limit;
-use oomscope_sources::cgroup::{AlarmKind, Alarms, Hierarchy, Version};
+use oomscope_sources::cgroup::{AlarmKind, Alarms, Hierarchy};
 use oomscope_sources::clock::since_boot;
 use oomscope_sources::kmsg::KernelLog;
 use oomscope_sources::process::Proc;
@@ -52,21 +61,26 @@ use crate::signals;
 use crate::store::Store;
 pub(crate) use accounts::Witnesses;
 use cgroups::{Cgroups, Parts, Subset, Told};
-pub(crate) use config::Config;
+pub(crate) use config::{Config, Ebpf};
+use contexts::{Contexts, Sighting};
 use evidence::Snapshots;
+pub(crate) use host::raise_open_files;
+use kill_reader::Eyes;
 use kills::Kills;
 use log::{Follower, News};
 use node::Node;
 use notices::Notices;
 pub(crate) use output::{Message, Sink};
 use output::{Output, Style};
-use reader::{Reader, Seen, Subjects};
+use reader::{Reader, Reading, Seen, Subjects};
 use wake::Waker;
 
 /// The loop wakes at least this often: to notice a signal, and what inotify cannot tell.
 const LONGEST_WAIT_US: u64 = 250_000;
 /// Where this is set, what was recorded is counted at the end: for the benchmark.
 const STATISTICS: &str = "OOMSCOPE_STATS";
+/// How long the names of stacks are awaited at the end.
+const LAST_NAMES_US: u64 = 5_000_000;
 /// What is old is forgotten this often.
 const TIDY_US: u64 = 10_000_000;
 
@@ -110,6 +124,9 @@ pub(crate) struct Watcher<'a> {
     seen: Receiver<Seen>,
     waker: Waker,
     _reader: Option<Reader>,
+    contexts: Contexts,
+    /// Programs in the kernel.
+    eyes: Option<Eyes>,
     /// How many kills were told.
     pub(crate) told: u64,
     tidied: BootTime,
@@ -137,9 +154,14 @@ impl<'a> Watcher<'a> {
         let subjects: Subjects = Arc::new(Mutex::new(HashMap::new()));
         let alarms = Alarms::new(&hierarchy).map(Arc::new);
         let proc = Proc::new(&root);
+        let only = (below != hierarchy.mount()).then(|| below.metadata().ok()).flatten().map(|folder| folder.ino());
+        let eyes = kill_reader::start(config.ebpf, &root, only, to.clone(), &waker)?;
+        let eyes = eyes.map_err(|gap| gaps.push(gap)).ok();
         let reader = match &alarms {
             Ok(alarms) => {
-                Some(Reader::start(Arc::clone(alarms), proc.clone(), Arc::clone(&subjects), to, waker.clone())?)
+                let spaces = eyes.as_ref().map(|eyes| eyes.spaces.clone());
+                let watch = Reading { spaces, proc: proc.clone(), subjects: Arc::clone(&subjects) };
+                Some(Reader::start(Arc::clone(alarms), watch, to, waker.clone())?)
             }
             Err(error) => {
                 gaps.push(Gap::new("the kernel's alarms", error.to_string()));
@@ -165,6 +187,9 @@ impl<'a> Watcher<'a> {
                 None
             }
         };
+        if let Some(eyes) = &eyes {
+            gaps.extend(eyes.gaps.iter().chain(eyes.reader.gaps(log.is_some())).cloned());
+        }
         let mut watcher = Self {
             output,
             boot: ThisBoot::ask_of(&root),
@@ -177,6 +202,8 @@ impl<'a> Watcher<'a> {
             seen,
             waker,
             _reader: reader,
+            contexts: Contexts::default(),
+            eyes,
             told: 0,
             tidied: since_boot(),
             log_read: since_boot(),
@@ -207,13 +234,10 @@ impl<'a> Watcher<'a> {
 
     /// Says what is watched: an empty screen is otherwise hard to tell from a mistake.
     fn greet(&self) {
-        let version = match self.cgroups.hierarchy.version() {
-            Version::V1 => "v1",
-            Version::V2 => "v2",
-        };
+        let version = self.cgroups.hierarchy.version().number();
         let count = counted(self.cgroups.known.len() as u64, "memory cgroup");
         let log = if self.log.is_some() { " and the kernel's log" } else { "" };
-        complain(&format!("watching {count} (cgroup {version}){log}"));
+        complain(&format!("watching {count} (cgroup v{version}){log}"));
         for gap in &self.gaps {
             complain(&format!("not known: {}: {}", gap.wanted, gap.why));
         }
@@ -222,10 +246,11 @@ impl<'a> Watcher<'a> {
     /// Waits for the next thing to happen, and deals with all that has.
     pub(crate) fn turn(&mut self) -> anyhow::Result<()> {
         self.wait()?;
+        let mut told = Vec::new();
+        // Before the log: what was seen in the kernel says that a report is being printed.
+        self.hear_reader(&mut told);
         self.read_log();
         let now = since_boot();
-        let mut told = Vec::new();
-        self.hear_reader(&mut told);
         self.cgroups.discover(now, &mut told)?;
         self.cgroups.turn(now, &mut told);
         self.hear(told, now);
@@ -235,6 +260,7 @@ impl<'a> Watcher<'a> {
         for untold in self.kills.untold(self.log_read) {
             self.tell_uncounted(untold, now);
         }
+        self.tell_unreported(now);
         for (key, event) in self.notices.take(now, &self.cgroups.known) {
             self.notice(Some(key), event);
         }
@@ -261,7 +287,9 @@ impl<'a> Watcher<'a> {
     fn wait(&self) -> anyhow::Result<()> {
         let now = since_boot();
         let settle = self.log.as_ref().and_then(Follower::due);
-        let due = [settle, self.cgroups.due(), self.kills.due(), self.notices.due(), self.node.due()];
+        let look = self.log.as_ref().and_then(|_| self.contexts.look(now));
+        let unreported = self.contexts.due(self.patience_us());
+        let due = [settle, look, unreported, self.cgroups.due(), self.kills.due(), self.notices.due(), self.node.due()];
         let wait = due.into_iter().flatten().map(|due| due.0.saturating_sub(now.0)).min();
         let wait = wait.unwrap_or(LONGEST_WAIT_US).min(LONGEST_WAIT_US);
         let timeout = Timespec {
@@ -286,6 +314,7 @@ impl<'a> Watcher<'a> {
         let read = log.read(true, &mut news);
         self.log_read = since_boot();
         match &read {
+            Ok(()) if self.contexts.is_urgent(self.log_read) => log.hurry(&mut news),
             Ok(()) => log.settle(since_boot(), &mut news),
             Err(_) => log.finish(&mut news),
         }
@@ -312,6 +341,17 @@ impl<'a> Watcher<'a> {
         while let Ok(seen) = self.seen.try_recv() {
             match seen {
                 Seen::Gap(gap) => self.gaps.push(gap),
+                Seen::Killed { id, context } => {
+                    let sighting = self.ask_for_hot_stacks(Sighting::new(id, *context));
+                    self.saw_kill(sighting);
+                }
+                Seen::OfKill { id, news } => {
+                    if let Some(sighting) = self.contexts.find(id) {
+                        sighting.learn(news);
+                    } else if let Some(sighting) = self.kills.sighting(id) {
+                        sighting.learn(news);
+                    }
+                }
                 Seen::Alarm { key, kind, at, pids, snapshots } => {
                     for snapshot in snapshots {
                         self.snapshots.add(key, snapshot);
@@ -360,6 +400,19 @@ impl<'a> Watcher<'a> {
         self.output.send(Message::Notice(Notice { at, cgroup, event }));
     }
 
+    /// Stacks of kills that were told may still be on their way.
+    fn await_names(&mut self) {
+        let until = BootTime(since_boot().0.saturating_add(LAST_NAMES_US));
+        while self.kills.awaits_names() && since_boot() < until {
+            if self.wait().is_err() {
+                return;
+            }
+            let mut told = Vec::new();
+            self.hear_reader(&mut told);
+            self.hear(told, since_boot());
+        }
+    }
+
     /// What is still open is told as it is.
     pub(crate) fn finish(&mut self) {
         self.read_log();
@@ -368,6 +421,7 @@ impl<'a> Watcher<'a> {
             log.finish(&mut news);
             self.take_news(news);
         }
+        self.await_names();
         let now = since_boot();
         for open in self.kills.drain() {
             self.tell_again(open, now);
@@ -375,6 +429,7 @@ impl<'a> Watcher<'a> {
         for untold in self.kills.untold(BootTime(u64::MAX)) {
             self.tell_uncounted(untold, now);
         }
+        self.tell_unreported(BootTime(u64::MAX));
         if std::env::var_os(STATISTICS).is_some() {
             let recorded = self.cgroups.recorder.statistics();
             complain(&format!(

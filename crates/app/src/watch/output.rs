@@ -19,7 +19,7 @@ use oomscope_core::incident::Incident;
 use oomscope_core::incident::history::Recurrence;
 use oomscope_core::incident::timeline::{ProcessPoint, Timeline};
 use oomscope_core::notice::{Event, Notice, Severity};
-use oomscope_core::report::accounts as account;
+use oomscope_core::report::{accounts as account, code};
 
 use super::accounts::{Accounts, Again, LONGEST_HOLD, LOOK, Witnesses};
 use super::queue::{Entry, Exit, queue};
@@ -350,11 +350,22 @@ impl Cases {
 
 /// The second thread. Ends when there is nothing more to print, or nobody to read it.
 fn print(mut printer: Printer, style: &Style, prints: &Exit<Print>) -> anyhow::Result<()> {
+    // Cases whose code was told.
+    let mut coded: VecDeque<String> = VecDeque::new();
     for Print { what, unprinted } in prints.take_all() {
         tell_unprinted(unprinted);
+        let code = match &what {
+            What::Case(case) | What::Account(case) => code::line(case).map(|line| (case.id.clone(), line)),
+            What::Notice(_) => None,
+        };
+        let code = code.filter(|(id, _)| !coded.contains(id));
         match what {
-            // A person has read it already; a program is told what is new.
-            What::Case(case) if case.revision > 1 && style.format != Format::Json => {}
+            // A person has read it already, and is told which code it was; a program is told all.
+            What::Case(case) if case.revision > 1 && style.format != Format::Json => {
+                if let Some((_, line)) = &code {
+                    printer.line(line)?;
+                }
+            }
             What::Account(case) if case.revision > 1 && style.format != Format::Json => {
                 if let Some(line) = account::line(&case) {
                     printer.line(&line)?;
@@ -362,6 +373,12 @@ fn print(mut printer: Printer, style: &Style, prints: &Exit<Print>) -> anyhow::R
             }
             What::Case(case) | What::Account(case) => printer.case(&case)?,
             What::Notice(notice) => printer.line(&format!("{}  {notice}", time_of(&notice)))?,
+        }
+        if let Some((id, _)) = code {
+            coded.push_back(id);
+            if coded.len() > TOLD {
+                coded.pop_front();
+            }
         }
     }
     Ok(())

@@ -17,13 +17,16 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use oomscope_core::evidence::{Gap, Occasion, Process, Snapshot};
+use oomscope_core::evidence::{Gap, KillContext, Occasion, Process, Snapshot};
 use oomscope_core::time::BootTime;
 use oomscope_core::units::Bytes;
 use oomscope_sources::cgroup::{Alarm, AlarmKind, Alarms};
 use oomscope_sources::clock::since_boot;
+use oomscope_sources::ebpf::KillId;
 use oomscope_sources::process::{Depth, Proc, real_time};
 
+use super::contexts::KillNews;
+use super::spaces::Spaces;
 use super::wake::Waker;
 
 /// Looked at for each alarm: the largest.
@@ -47,7 +50,7 @@ const PIDS_BYTES: u64 = 4096;
 /// Alarms of one cgroup that come faster are one.
 const ALARM_EVERY_US: u64 = 5_000;
 /// Of SCHED_FIFO: the lowest there is, which is still above every ordinary thread.
-const PRIORITY: u8 = 1;
+pub(super) const PRIORITY: u8 = 1;
 
 /// What the reader saw.
 #[derive(Debug)]
@@ -64,6 +67,20 @@ pub(super) enum Seen {
         pids: Vec<u32>,
         /// Of its largest processes; empty where it was too soon after the last.
         snapshots: Vec<Snapshot>,
+    },
+    /// A program in the kernel saw a kill.
+    Killed {
+        /// Which.
+        id: KillId,
+        /// What it saw.
+        context: Box<KillContext>,
+    },
+    /// More of a kill that was seen.
+    OfKill {
+        /// Which.
+        id: KillId,
+        /// What.
+        news: KillNews,
     },
     /// It runs with less than it wants.
     Gap(Gap),
@@ -91,6 +108,15 @@ impl Subject {
 /// Every subject, by key.
 pub(super) type Subjects = Arc<Mutex<HashMap<u64, Subject>>>;
 
+/// What it looks at.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// Kept for the stacks of those whose they are; `None` where nobody will ask.
+    pub(super) spaces: Option<Spaces>,
+    pub(super) proc: Proc,
+    pub(super) subjects: Subjects,
+}
+
 /// The thread.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -103,15 +129,16 @@ impl Reader {
     /// Starts it.
     pub(super) fn start(
         alarms: Arc<Alarms>,
-        proc: Proc,
-        subjects: Subjects,
+        reading: Reading,
         to: Sender<Seen>,
         waker: Waker,
     ) -> std::io::Result<Self> {
+        let Reading { spaces, proc, subjects } = reading;
         let stopped = Arc::new(AtomicBool::new(false));
         let work = Work {
             alarms: Arc::clone(&alarms),
             stopped: Arc::clone(&stopped),
+            spaces,
             proc,
             subjects,
             to,
@@ -193,6 +220,7 @@ impl Allowance {
 struct Work {
     alarms: Arc<Alarms>,
     stopped: Arc<AtomicBool>,
+    spaces: Option<Spaces>,
     proc: Proc,
     subjects: Subjects,
     to: Sender<Seen>,
@@ -252,11 +280,13 @@ impl Work {
         }
         let wants_snapshots = is_kill || !is_within(last.snapshot, SNAPSHOT_EVERY_US, at);
         let pids = pids_in(&subject.folder);
-        // One without processes of its own has none that were looked at either, or they have ended.
-        let largest = if subject.largest.is_empty() { &pids } else { &subject.largest };
+        let largest = still_there(&subject.largest, &pids);
         let snapshots = match wants_snapshots && !pids.is_empty() {
-            true => self.snapshots(largest, at, if is_kill { Occasion::Kill } else { Occasion::NearLimit }),
-            false => Vec::new(),
+            true => self.snapshots(&largest, at, if is_kill { Occasion::Kill } else { Occasion::NearLimit }),
+            false => {
+                self.keep_spaces(&largest, at);
+                Vec::new()
+            }
         };
         if !snapshots.is_empty() {
             self.last.entry(alarm.key).or_default().snapshot = Some(at);
@@ -273,9 +303,26 @@ impl Work {
             }
             let began = since_boot();
             snapshots.extend(self.snapshot(*pid, at, occasion));
+            if let Some(spaces) = &self.spaces {
+                spaces.keep(*pid, at);
+            }
             self.allowance(occasion).spend(began, since_boot());
         }
         snapshots
+    }
+
+    /// Those that were not looked at yet: in a cgroup whose processes die and are started again, they come between snapshots.
+    fn keep_spaces(&mut self, largest: &[u32], at: BootTime) {
+        let Some(spaces) = self.spaces.clone() else { return };
+        for pid in largest.iter().take(PROCESSES) {
+            if self.near_limit.is_used_up() {
+                break;
+            }
+            let began = since_boot();
+            if spaces.keep(*pid, at) {
+                self.near_limit.spend(began, since_boot());
+            }
+        }
     }
 
     const fn allowance(&mut self, occasion: Occasion) -> &mut Allowance {
@@ -306,6 +353,12 @@ impl Work {
         }
         is_too_large
     }
+}
+
+/// Those that were the largest when they were last looked at and have not ended, then the others.
+fn still_there(largest: &[u32], pids: &[u32]) -> Vec<u32> {
+    let known = largest.iter().filter(|pid| pids.contains(pid));
+    known.chain(pids.iter().filter(|pid| !largest.contains(pid))).take(PROCESSES).copied().collect()
 }
 
 /// Those of a cgroup now, some hundred at most; none of one that is gone.

@@ -3,17 +3,24 @@
 //! A report becomes an incident at once, with all that is known of it by then; a second later again, where more is known. A kill
 //! that is counted and not reported becomes one too.
 
-use oomscope_core::evidence::{CounterChange, Gap, KernelReport, Scope};
+use std::collections::HashSet;
+
+use oomscope_core::evidence::{CounterChange, Gap, HotStacks, KernelReport, KillContext, Scope, Stacks, Victim};
 use oomscope_core::formats::klog::LogEvent;
 use oomscope_core::incident::Incident;
+use oomscope_core::incident::kill_context::Surroundings;
 use oomscope_core::text::Untrusted;
 use oomscope_core::time::{BootTime, When};
 use oomscope_sources::clock::since_boot;
 
 use super::Watcher;
+use super::contexts::Sighting;
 use super::evidence::Sealed;
-use super::kills::{Open, Untold};
+use super::kills::{Open, PATIENCE_US, SETTLE_US, Untold};
+use super::naming::Job;
 use super::output::Message;
+use super::watched::Watched;
+use crate::cli::counted;
 
 /// A counter that rose longer ago than this belongs to another kill than the one whose line is being read.
 const WAITING_US: u64 = 500_000;
@@ -39,23 +46,42 @@ impl Watcher<'_> {
         self.boot.ask_again();
         self.boot.complete(&mut event);
         let at = self.on_recorders_clock(&event, now);
+        let sightings = self.contexts.take(&event.report, at);
+        self.place(&mut event, &sightings);
         self.find_homes(&mut event, now);
         if !self.is_wanted(&event) {
             return;
         }
         self.count_told(&event, at, now);
         if self.kills.take_in(&event, at) {
+            for sighting in sightings {
+                self.saw_kill(sighting);
+            }
             return;
         }
-        let incident = self.incident(event.clone(), at, now);
+        let incident = self.incident(event.clone(), at, now, &sightings);
         self.output.send(Message::Incident { incident: Box::new(incident.clone()), revision: 1, past: false });
         self.told += 1;
-        self.kills.told(event, at, now, incident);
+        self.kills.told(event, at, now, incident, sightings);
     }
 
     fn on_recorders_clock(&self, event: &LogEvent, now: BootTime) -> BootTime {
         let clock = self.log.as_ref().map(|log| *log.clock()).unwrap_or_default();
         event.at.boot_us.map_or(now, |stamp| clock.to_monotonic(stamp))
+    }
+
+    /// A rate-limited kill line names no cgroup; what was seen in the kernel does.
+    fn place(&self, event: &mut LogEvent, sightings: &[Sighting]) {
+        let report = &mut event.report;
+        if report.victim_cgroup.is_some() {
+            return;
+        }
+        for victim in &mut report.victims {
+            let seen = sightings.iter().find(|sighting| sighting.context.victim.pid == victim.pid);
+            let path = seen.and_then(|seen| self.cgroups.known.get(&seen.context.victim.cgroup_id));
+            victim.cgroup = victim.cgroup.take().or(path.map(|watched| watched.path.clone()));
+        }
+        report.victim_cgroup = report.victims.first().and_then(|victim| victim.cgroup.clone());
     }
 
     /// A rate-limited kill line names no cgroup. Where its process lived was seen before, or is still to be read; where no kill was
@@ -124,12 +150,13 @@ impl Watcher<'_> {
     }
 
     /// All that is known of a kill now.
-    fn incident(&mut self, event: LogEvent, at: BootTime, now: BootTime) -> Incident {
+    fn incident(&mut self, event: LogEvent, at: BootTime, now: BootTime, sightings: &[Sighting]) -> Incident {
         self.read_levels(&event, at, now);
         let sealed = self.cgroups.seal(&event.report, at, now, &self.snapshots);
         let mut incident = Incident::from_log(event, None);
         let sealed = self.on_logs_clock(sealed);
         incident.add_live(sealed.timeline, sealed.counters);
+        self.add_sightings(&mut incident, sightings);
         incident.gaps.extend(sealed.gaps);
         incident.gaps.extend(self.gaps.iter().cloned());
         let mut said = Vec::new();
@@ -139,6 +166,59 @@ impl Watcher<'_> {
             is_new
         });
         incident
+    }
+
+    /// What was seen in the kernel, and the stacks as far as they are named.
+    fn add_sightings(&self, incident: &mut Incident, sightings: &[Sighting]) {
+        let path_of = |id: u64| self.cgroups.known.get(&id).map(|watched| watched.path.clone());
+        let around =
+            Surroundings { path_of: &path_of, cgroup_version: Some(self.cgroups.hierarchy.version().number()) };
+        let mut stacks: Option<Stacks> = None;
+        for sighting in sightings {
+            incident.add_context(self.context_on_logs_clock(&sighting.context), around);
+            incident.gaps.extend(sighting.gaps.iter().cloned());
+            match (&mut stacks, &sighting.stacks) {
+                (Some(stacks), Some(more)) => stacks.victims.extend(more.victims.iter().cloned()),
+                (stacks, more) => *stacks = stacks.take().or_else(|| more.clone()),
+            }
+        }
+        if let Some(stacks) = stacks {
+            incident.add_stacks(stacks);
+        }
+        if let Some(hot) = sightings.iter().find_map(|sighting| sighting.hot.clone()) {
+            let (from_us, to_us) = (self.on_log_time(hot.from_us), self.on_log_time(hot.to_us));
+            incident.add_hot_stacks(HotStacks { from_us, to_us, ..hot });
+        }
+    }
+
+    /// Which code made memory resident where the limit was reached is asked for at once: it is forgotten after some minutes.
+    pub(super) fn ask_for_hot_stacks(&self, mut sighting: Sighting) -> Sighting {
+        let Some(eyes) = &self.eyes else { return sighting };
+        let context = &sighting.context;
+        let known = &self.cgroups.known;
+        let cgroups: HashSet<u64> = match context.limit_cgroup_id {
+            None if context.global == Some(true) => known.keys().copied().collect(),
+            limit => {
+                let top = limit.unwrap_or(context.victim.cgroup_id);
+                let path = known.get(&top).map(|watched| watched.path.clone());
+                let is_below = |watched: &Watched| path.as_ref().is_some_and(|top| is_within(&watched.path, top));
+                known.iter().filter(|(_, watched)| is_below(watched)).map(|(key, _)| *key).chain([top]).collect()
+            }
+        };
+        if eyes.jobs.send(Job::Hot { id: sighting.id, cgroups, until: context.at }).is_ok() {
+            sighting.naming += 1;
+        }
+        sighting
+    }
+
+    fn context_on_logs_clock(&self, context: &KillContext) -> KillContext {
+        KillContext { at: self.on_log_time(context.at), ..context.clone() }
+    }
+
+    /// From the recorder's clock.
+    fn on_log_time(&self, at: BootTime) -> BootTime {
+        let ahead = self.log.as_ref().map_or(0, |log| log.clock().ahead_us());
+        BootTime(at.0.saturating_add_signed(ahead.saturating_neg()))
     }
 
     /// The recording ends at the kill, not at the last reading before it.
@@ -164,7 +244,7 @@ impl Watcher<'_> {
 
     /// A second later: told again where more was seen.
     pub(super) fn tell_again(&mut self, open: Open, now: BootTime) {
-        let mut incident = self.incident(open.event, open.at, now);
+        let mut incident = self.incident(open.event, open.at, now, &open.sightings);
         incident.counters = settled(incident.counters, &open.incident.counters);
         if !is_better(&incident, &open.incident) {
             return;
@@ -173,17 +253,66 @@ impl Watcher<'_> {
         self.output.send(Message::Incident { incident: Box::new(incident), revision, past: false });
     }
 
+    /// A program in the kernel saw a kill: its report is about to come, or was just told.
+    pub(super) fn saw_kill(&mut self, sighting: Sighting) {
+        if let Err(sighting) = self.kills.add_sighting(sighting) {
+            self.contexts.add(sighting);
+        }
+    }
+
+    /// How long the log's report of a kill that was seen is awaited; without a log, what else comes within a second.
+    pub(super) const fn patience_us(&self) -> u64 {
+        if self.log.is_some() { PATIENCE_US } else { SETTLE_US }
+    }
+
+    /// Kills that were seen in the kernel, and that neither log nor counter told of in time.
+    pub(super) fn tell_unreported(&mut self, now: BootTime) {
+        let dropped = self.contexts.dropped();
+        if dropped > 0 {
+            let what = format!("{} that programs in the kernel saw", counted(dropped, "kill"));
+            self.gaps.push(Gap::new(what, "the log told of none of them, and there were too many to wait"));
+        }
+        for sighting in self.contexts.overdue(BootTime(now.0.saturating_sub(self.patience_us()))) {
+            let cgroup = sighting.context.victim.cgroup_id;
+            if !self.cgroups.known.contains_key(&cgroup) && !self.cgroups.watches_all() {
+                continue;
+            }
+            match self.cgroups.known.contains_key(&cgroup) {
+                true => self.kills.count_told(cgroup, 1, since_boot()),
+                false => self.kills.count_unplaced(1, since_boot()),
+            }
+            self.node.told(1);
+            self.tell_seen(sighting, since_boot());
+        }
+    }
+
     /// A kill that was counted, and that the log did not tell of.
     pub(super) fn tell_uncounted(&mut self, untold: Untold, now: BootTime) {
-        let Some(watched) = self.cgroups.known.get(&untold.key) else { return };
-        let victim_cgroup = watched.path.clone();
+        let seen = self.contexts.take_in(untold.key);
+        let count = untold.count.saturating_sub(seen.len() as u64);
         self.node.told(usize::try_from(untold.count).unwrap_or(usize::MAX));
-        let report = KernelReport { victim_cgroup: Some(victim_cgroup), ..KernelReport::default() };
-        let sealed = self.cgroups.seal(&report, untold.at, now, &self.snapshots);
+        for sighting in seen {
+            self.tell_seen(sighting, now);
+        }
+        let Some(watched) = self.cgroups.known.get(&untold.key).filter(|_| count > 0) else { return };
+        let report = KernelReport { victim_cgroup: Some(watched.path.clone()), ..KernelReport::default() };
+        self.tell_without_report(report, untold.at, now, &[]);
+    }
+
+    fn tell_seen(&mut self, sighting: Sighting, now: BootTime) {
+        let context = &sighting.context;
+        let victim_cgroup = self.cgroups.known.get(&context.victim.cgroup_id).map(|watched| watched.path.clone());
+        let victim = Victim { pid: context.victim.pid, cgroup: victim_cgroup.clone(), ..Victim::default() };
+        let report = KernelReport { victim_cgroup, victims: vec![victim], ..KernelReport::default() };
+        self.tell_without_report(report, context.at, now, std::slice::from_ref(&sighting));
+    }
+
+    /// `report`: whose the kill was, as far as that is known from elsewhere.
+    fn tell_without_report(&mut self, report: KernelReport, at: BootTime, now: BootTime, sightings: &[Sighting]) {
+        let sealed = self.cgroups.seal(&report, at, now, &self.snapshots);
         let sealed = self.on_logs_clock(sealed);
         self.boot.ask_again();
-        let ahead = self.log.as_ref().map_or(0, |log| log.clock().ahead_us());
-        let at = BootTime(untold.at.0.saturating_add_signed(ahead.saturating_neg()));
+        let at = self.on_log_time(at);
         let at = When { boot_us: Some(at), wall: self.boot.wall_of(at), wall_local: None };
         let mut gaps = self.gaps.clone();
         let why = match &self.log {
@@ -194,10 +323,17 @@ impl Watcher<'_> {
         };
         gaps.push(Gap::new("the report of this kill", why));
         let boot_id = self.boot.id().map(str::to_owned);
-        let incident = Incident::from_counters(at, boot_id, sealed.counters, sealed.timeline, Vec::new(), gaps);
+        let mut incident = Incident::from_counters(at, boot_id, sealed.counters, sealed.timeline, report.victims, gaps);
+        self.add_sightings(&mut incident, sightings);
         self.output.send(Message::Incident { incident: Box::new(incident), revision: 1, past: false });
         self.told += 1;
     }
+}
+
+/// The cgroup itself, or one below it.
+fn is_within(path: &Untrusted, top: &Untrusted) -> bool {
+    let rest = path.as_bytes().strip_prefix(top.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/") || top.as_bytes() == b"/")
 }
 
 /// The counters that were read at the kill are its own; a second later they may count another one.
@@ -218,5 +354,11 @@ fn is_better(now: &Incident, before: &Incident) -> bool {
     };
     let counters =
         |incident: &Incident| incident.counters.iter().map(|change| (change.after, change.removed)).collect::<Vec<_>>();
-    victims(now) > victims(before) || looked_at(now) > looked_at(before) || counters(now) != counters(before)
+    let which_code = |incident: &Incident| {
+        (incident.contexts.len(), incident.report().stacks.clone(), incident.hot_stacks.is_some())
+    };
+    which_code(now) != which_code(before)
+        || victims(now) > victims(before)
+        || looked_at(now) > looked_at(before)
+        || counters(now) != counters(before)
 }

@@ -68,13 +68,34 @@ fn check_of_machine(said: CountedLimit) -> Check {
 /// The verdict by log and counters together.
 #[must_use]
 pub(super) fn verdict(incident: &Incident) -> Verdict {
-    let by_log = verdict::of_report(incident.report());
+    let by_log = by_report(incident);
     match check(incident) {
         Check::NotRead | Check::Unknown(_) => by_log,
         Check::Alone(said) => alone(incident, by_log, said),
         Check::Agrees if by_log.killer == Killer::Unknown || by_log.gap.is_some() => by_log,
         Check::Agrees => Verdict { confidence: Confidence::Certain, ..by_log },
         Check::Disagrees(_) => Verdict { confidence: by_log.confidence.min(Confidence::Likely), ..by_log },
+    }
+}
+
+/// The verdict by the report. A limit that nobody named, and that a program in the kernel took from what was full at that instant, is the
+/// best reading only: a full level can lie on the path without being the one that was met.
+fn by_report(incident: &Incident) -> Verdict {
+    let by_report = verdict::of_report(incident.report());
+    let is_deduced = !incident.contexts.is_empty() && !incident.is_named_by_log() && !incident.is_named_by_context();
+    if !is_deduced || incident.report().limit_cgroup.is_none() {
+        return by_report;
+    }
+    let gap = || {
+        Gap::new(
+            "proof of the limit's level",
+            "the program that saw the kill in the kernel knows which cgroup was full, and not which one's limit was met",
+        )
+    };
+    Verdict {
+        confidence: by_report.confidence.min(Confidence::Likely),
+        gap: by_report.gap.clone().or_else(|| Some(gap())),
+        ..by_report
     }
 }
 

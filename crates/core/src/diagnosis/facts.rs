@@ -294,6 +294,10 @@ fn memory(report: &KernelReport, killer: Killer) -> Option<MemoryUse> {
 /// Why a kill that only the counters tell lacks what a log would have.
 pub(super) const NO_LOG: &str = "the kernel log of this kill was not read; that it happened is known from the counters";
 
+/// Why a kill that only a program in the kernel saw lacks what a log would have.
+const ONLY_SEEN: &str =
+    "the kernel log of this kill was not had, and the program that saw it in the kernel does not see this";
+
 /// Memory that belongs to no process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Impersonal {
@@ -316,6 +320,8 @@ fn missing(incident: &Incident, wanted: &str, part: Part) -> Gap {
     let extent = &incident.report().extent;
     let why = if incident.is_counted_only() {
         NO_LOG
+    } else if incident.is_without_log() {
+        ONLY_SEEN
     } else if extent.rate_limited {
         "the kernel prints at most 10 reports in 5 s, and only the kill line of the others"
     } else if extent.records_lost > 0 {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::memory::MemoryUse;
 use super::recorded::{self, Recorded};
-use crate::evidence::{Comm, KernelReport, Task};
+use crate::evidence::{Comm, KernelReport, Task, Trigger};
 use crate::incident::timeline::{CgroupRecord, ProcessPoint, ProcessRecord};
 use crate::text::Untrusted;
 use crate::time::BootTime;
@@ -106,7 +106,7 @@ fn of_process(recorded: &Recorded<'_>, report: &KernelReport, process: &ProcessR
     Some(Grower {
         who: Who::Process { pid: process.pid, comm: process.comm.clone() },
         cgroup: process.cgroup.clone(),
-        is_trigger: report.trigger.as_ref().and_then(|trigger| trigger.pid) == pid,
+        is_trigger: report.trigger.as_ref().and_then(Trigger::process) == pid,
         is_victim: report.victims.iter().any(|victim| Some(victim.pid) == pid),
         held_bytes: Bytes(points.last()?.1),
         grown: grown(recorded, &points),

@@ -36,7 +36,7 @@ use pattern::Pattern;
 use rules::{Advice, Answer, Found, RULES, RULES_WITHOUT_KILL, Rule};
 
 /// Version of the rule set: raised whenever a rule's answer changes for some incident.
-pub const RULESET: &str = "2";
+pub const RULESET: &str = "3";
 
 /// What killed, at which level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

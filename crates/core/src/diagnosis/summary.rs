@@ -39,6 +39,8 @@ fn of_remains(facts: &Facts<'_>) -> Option<String> {
             let what = if cgroup { "because a cgroup's memory limit was reached" } else { "by the OOM killer" };
             let why = if facts.incident.is_counted_only() {
                 "only the cgroups' counters tell of it"
+            } else if facts.incident.is_without_log() {
+                "it was only seen in the kernel"
             } else if facts.report.extent.rate_limited {
                 "the kernel printed no report for it"
             } else {

@@ -36,6 +36,12 @@ pub(super) fn task(task: &Task) -> String {
 /// The trigger: its pid is a thread's, and its process's too where the table has a process of that id.
 #[must_use]
 pub(super) fn trigger(trigger: &Trigger, tasks: &[Task]) -> String {
+    if let (Some(tgid), Some(tid)) = (trigger.tgid, trigger.pid)
+        && tgid != tid
+    {
+        let of = tasks.iter().find(|task| task.pid == tgid).map_or_else(|| format!("pid {tgid}"), task);
+        return format!("{} (thread {tid} of {of})", process(trigger.comm.as_ref(), None));
+    }
     match (&trigger.comm, trigger.pid) {
         (Some(comm), Some(tid)) if tasks.iter().all(|t| t.pid != tid) => {
             format!("{} (thread {tid})", process(Some(comm), None))

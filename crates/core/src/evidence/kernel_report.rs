@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for Comm {
 }
 
 /// A name that may be unknown: `comm` is then `null`, not left out.
-mod optional_comm {
+pub(super) mod optional_comm {
     use super::{Comm, bytes_of_hex};
     use crate::text::Untrusted;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -75,12 +75,14 @@ mod optional_comm {
         comm_hex: Option<String>,
     }
 
-    pub(super) fn serialize<S: Serializer>(comm: &Option<Comm>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::evidence) fn serialize<S: Serializer>(comm: &Option<Comm>, serializer: S) -> Result<S::Ok, S::Error> {
         let name = comm.as_ref().map(|c| c.0.clone());
         Fields { comm_hex: name.as_ref().and_then(Untrusted::hex_unless_utf8), comm: name }.serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Comm>, D::Error> {
+    pub(in crate::evidence) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Comm>, D::Error> {
         let fields = Fields::deserialize(deserializer)?;
         let exact = fields.comm_hex.as_deref().and_then(bytes_of_hex).map(|b| Comm::from(b.as_slice()));
         Ok(exact.or(fields.comm.map(Comm)))
@@ -163,6 +165,9 @@ impl<'de> Deserialize<'de> for Constraint {
 pub struct Trigger {
     /// Thread id in the initial PID namespace, from the `CPU: … PID: …` line.
     pub pid: Option<u32>,
+    /// The process that the thread belongs to; no log says it, a program in the kernel does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tgid: Option<u32>,
     /// The thread's name. `None` where neither the header nor the `CPU:` line was there to say it.
     #[serde(flatten, with = "optional_comm")]
     pub comm: Option<Comm>,
@@ -176,6 +181,14 @@ pub struct Trigger {
     pub cpu: Option<u32>,
     /// Its uid, from `CPU: … UID: …` (kernel ≥ 6.11).
     pub uid: Option<u32>,
+}
+
+impl Trigger {
+    /// The process, where it is known or the thread is its first; else the thread, which is then a process of no table.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.tgid.or(self.pid)
+    }
 }
 
 /// One `usage …, limit …, failcnt …` line.

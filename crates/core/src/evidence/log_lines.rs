@@ -52,6 +52,12 @@ pub enum Part {
     Counters,
     /// The recorded sizes of the processes, and their snapshots.
     Processes,
+    /// What a program in the kernel saw at the instant of the kill.
+    KillContext,
+    /// Where in its program the trigger was, and the victims that were not the trigger.
+    UserStack,
+    /// The code that made memory resident in the minutes before.
+    HotStacks,
     /// What Kubernetes says of the pod and its container.
     PodStatus,
     /// Events about the pod.
@@ -87,6 +93,9 @@ impl Part {
             Self::FlightRecord => "flight-record",
             Self::Counters => "counters",
             Self::Processes => "processes",
+            Self::KillContext => "kill-context",
+            Self::UserStack => "user-stack",
+            Self::HotStacks => "hot-stacks",
             Self::PodStatus => "pod-status",
             Self::PodEvents => "pod-events",
             Self::NodeStatus => "node-status",
@@ -96,7 +105,8 @@ impl Part {
     /// True for what a watcher recorded and no log has.
     #[must_use]
     pub const fn is_live(self) -> bool {
-        matches!(self, Self::FlightRecord | Self::Counters | Self::Processes)
+        use Part::{Counters, FlightRecord, HotStacks, KillContext, Processes, UserStack};
+        matches!(self, FlightRecord | Counters | Processes | KillContext | UserStack | HotStacks)
     }
 
     /// True for what Kubernetes says.

@@ -34,6 +34,7 @@ impl Incident {
             timeline: None,
             counters: Vec::new(),
             contexts: Vec::new(),
+            hot_stacks: None,
             kubernetes: None,
             recurrence: None,
             evidence,

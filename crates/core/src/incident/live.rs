@@ -23,8 +23,9 @@ impl Incident {
     /// counters do, the report takes it from them.
     pub fn add_live(&mut self, timeline: Option<Timeline>, counters: Vec<CounterChange>) {
         LIVE.clone_into(&mut self.origin.source);
-        self.evidence.retain(|evidence| !evidence.part.is_live());
-        self.evidence.extend(super::live_evidence::of(timeline.as_ref(), &counters));
+        for (part, lines) in super::live_evidence::of(timeline.as_ref(), &counters) {
+            self.cite(part, lines);
+        }
         self.timeline = timeline;
         self.counters = counters;
         if self.is_named_by_counters()
@@ -61,28 +62,47 @@ impl Incident {
         incident
     }
 
-    /// True where no line of a log tells of this kill, but counters do.
+    /// True where no line of a log tells of this kill, but a watcher saw it.
+    #[must_use]
+    pub fn is_without_log(&self) -> bool {
+        let is_seen = !self.counters.is_empty() || !self.contexts.is_empty();
+        is_seen && !self.evidence.iter().any(|evidence| evidence.part.is_of_log())
+    }
+
+    /// True where nothing but counters tells of this kill.
     #[must_use]
     pub fn is_counted_only(&self) -> bool {
-        !self.counters.is_empty() && !self.evidence.iter().any(|evidence| evidence.part.is_of_log())
+        self.contexts.is_empty() && self.is_without_log()
     }
 
     /// True where the cgroup whose limit was reached can only come from the counters.
     #[must_use]
     pub fn is_named_by_counters(&self) -> bool {
-        !self.counters.is_empty() && !NAMES_THE_LIMIT.iter().any(|part| self.has(*part))
+        !self.counters.is_empty() && !self.is_named_by_log() && !self.is_named_by_context()
+    }
+
+    /// True where the log itself says whose limit was reached.
+    pub(crate) fn is_named_by_log(&self) -> bool {
+        NAMES_THE_LIMIT.iter().any(|part| self.has(*part))
     }
 }
 
 /// Fills in what the log does not say.
 fn complete(report: &mut KernelReport, counters: &[CounterChange]) {
     report.victim_cgroup = report.victim_cgroup.take().or_else(|| counted::victim_cgroup(counters));
-    if report.scope == Some(Scope::Global) || report.limit_cgroup.is_some() {
+    if report.scope == Some(Scope::Global) {
         return;
     }
-    if let CountedLimit::Of { level, .. } = counted::limit(counters)
+    // A limit is there already where a program in the kernel deduced it from what was full. Counters that are sure know better.
+    let is_deduced = report.limit_cgroup.is_some();
+    if let CountedLimit::Of { level, sure } = counted::limit(counters)
+        && (sure || !is_deduced)
         && let Some(level) = counters.get(level)
     {
+        if is_deduced && report.limit_cgroup.as_ref() != Some(&level.cgroup) {
+            (report.usage_bytes, report.limit_bytes, report.failcnt) = (None, None, None);
+            (report.swap, report.memory_swap) = (None, None);
+        }
         report.scope = Some(Scope::Memcg);
         report.constraint = report.constraint.take().or(Some(Constraint::Memcg));
         report.limit_cgroup = Some(level.cgroup.clone());

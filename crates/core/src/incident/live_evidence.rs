@@ -1,9 +1,15 @@
 //! Live records as evidence: a short account of each that a person can check a finding against.
 
+mod contexts;
+mod stacks;
+
+pub(super) use contexts::context;
+pub(super) use stacks::{hot_stacks, stacks};
+
 use super::timeline::{CgroupRecord, ProcessRecord, Timeline};
-use crate::evidence::{CounterChange, Counters, Evidence, Part};
+use crate::evidence::{CounterChange, Counters, Part};
 use crate::recorder::Series;
-use crate::text::{Untrusted, name_in_text};
+use crate::text::name_in_text;
 use crate::time::BootTime;
 use crate::units::{Bytes, Limit};
 
@@ -13,19 +19,12 @@ const ROWS: usize = 12;
 const SHOWN: usize = 16;
 
 /// What can be cited of these.
-pub(super) fn of(timeline: Option<&Timeline>, counters: &[CounterChange]) -> Vec<Evidence> {
-    let parts = [
+pub(super) fn of(timeline: Option<&Timeline>, counters: &[CounterChange]) -> [(Part, Vec<String>); 3] {
+    [
         (Part::FlightRecord, timeline.map(rows).unwrap_or_default()),
         (Part::Counters, counters.iter().take(SHOWN).map(change).collect()),
         (Part::Processes, timeline.map(processes).unwrap_or_default()),
-    ];
-    let evidence = |(part, text): (Part, Vec<String>)| Evidence {
-        id: part.into(),
-        part,
-        lines: None,
-        text: text.iter().map(|line| Untrusted::from(line.as_str())).collect(),
-    };
-    parts.into_iter().filter(|(_, text)| !text.is_empty()).map(evidence).collect()
+    ]
 }
 
 fn rows(timeline: &Timeline) -> Vec<String> {

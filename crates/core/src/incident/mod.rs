@@ -9,15 +9,17 @@ pub mod describe;
 mod from_log;
 pub mod history;
 pub mod identity;
+pub mod kill_context;
 mod kubernetes;
 pub mod level;
 mod live;
 mod live_evidence;
+mod stacks;
 pub mod timeline;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{CounterChange, Evidence, Gap, KernelReport, KillContext, Part};
+use crate::evidence::{CounterChange, Evidence, Gap, HotStacks, KernelReport, KillContext, Part};
 use crate::kubernetes::Account;
 use crate::time::When;
 use history::Recurrence;
@@ -61,6 +63,9 @@ pub struct Incident {
     /// What programs in the kernel saw at the instant of the kills, one for each; where a watcher could load them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contexts: Vec<KillContext>,
+    /// The code that made memory resident in the minutes before; where a watcher sampled it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hot_stacks: Option<HotStacks>,
     /// What Kubernetes says of it; absent where nobody was asked, or nobody knew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<Box<Account>>,

@@ -15,6 +15,7 @@ use crate::evidence::Gap;
 use crate::inspect::{Inspection, InspectionDiff};
 use crate::ledger::Ledger;
 use crate::next::Outlook;
+use crate::profile::Profile;
 use crate::runbook::PodPage;
 use crate::text::acts_on_its_surroundings;
 
@@ -52,6 +53,15 @@ pub fn inspection(inspection: &Inspection) -> Result<String, serde_json::Error> 
 /// Those of `serde_json`; the types give it no occasion for any.
 pub fn ledger(ledger: &Ledger) -> Result<String, serde_json::Error> {
     to_harmless_json(ledger)
+}
+
+/// What `oomscope profile` found, as one JSON object, without a newline in or after it.
+///
+/// # Errors
+///
+/// Those of `serde_json`; the types give it no occasion for any.
+pub fn profile(profile: &Profile) -> Result<String, serde_json::Error> {
+    to_harmless_json(profile)
 }
 
 /// What grew between two looks, in the same way.

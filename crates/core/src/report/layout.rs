@@ -60,6 +60,14 @@ pub(super) fn shorten_end(text: &str, width: usize, ellipsis: &str) -> String {
     format!("{}{ellipsis}", beginning(text, width.saturating_sub(width_of(ellipsis))))
 }
 
+/// Cuts the beginning off where the text is wider than `width`.
+pub(super) fn shorten_front(text: &str, width: usize, ellipsis: &str) -> String {
+    if width_of(text) <= width {
+        return text.to_owned();
+    }
+    format!("{ellipsis}{}", ending(text, width.saturating_sub(width_of(ellipsis))))
+}
+
 /// Cuts the middle out where the text is wider than `width`. Of a cgroup path, the ending names the container and the
 /// beginning only the driver: the ending gets two thirds.
 pub(super) fn shorten_middle(text: &str, width: usize, ellipsis: &str) -> String {

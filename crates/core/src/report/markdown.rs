@@ -26,6 +26,7 @@ pub fn render(case: &Case) -> String {
     verdict(&mut out, case);
     who_table(&mut out, case);
     victims(&mut out, case.incident.report());
+    super::markdown_code::write(&mut out, case);
     memory(&mut out, case);
     super::markdown_recorded::write(&mut out, case);
     ranking_table(&mut out, case);
@@ -45,7 +46,7 @@ macro_rules! put {
 fn is_harmless(word: &str) -> bool {
     // A colon is harmless at the end, not within: `https://…`, `:shortcode:`.
     let core = word.trim_end_matches([',', '.', ';', ':', '?', ')', '%']).trim_start_matches('(');
-    let is_word = |c: char| c.is_alphanumeric() || "-–−./,'’×%+…·≥≤→".contains(c);
+    let is_word = |c: char| c.is_alphanumeric() || "-–−./,'’×%+…·≥≤→←".contains(c);
     core.chars().all(is_word) && !core.to_ascii_lowercase().contains("www.")
 }
 
@@ -91,7 +92,10 @@ fn code_word(word: &str) -> String {
     if core.is_empty() {
         return code(word);
     }
-    format!("{}{}", code(core), word.strip_prefix(core).unwrap_or_default())
+    // A rule has set it as code already: `main`.
+    let quoted = core.strip_prefix('`').and_then(|core| core.strip_suffix('`'));
+    let inner = quoted.filter(|inner| !inner.is_empty() && !inner.contains('`')).unwrap_or(core);
+    format!("{}{}", code(inner), word.strip_prefix(core).unwrap_or_default())
 }
 
 /// A cell: a bar would end it, also inside a code span, unless escaped.
@@ -295,6 +299,7 @@ mod tests {
         assert_eq!(prose("- item"), "`-` item");
         assert_eq!(prose("1. item"), "`1`. item");
         assert_eq!(prose("40 processes"), "40 processes");
+        assert_eq!(prose("in `main` ← `a`b`, `x y`"), "in `main` ← `` `a`b` ``, `` `x `` `` y` ``");
     }
 
     /// A name made of backticks does not end its code span, and a bar does not end its cell.

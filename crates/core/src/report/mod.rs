@@ -9,6 +9,7 @@
 //! they are cleaned again on the way out (`words::clean`).
 
 mod layout;
+mod markdown_code;
 mod markdown_recorded;
 mod memory;
 mod page;
@@ -21,6 +22,7 @@ mod words;
 
 pub mod accounts;
 pub mod audit;
+pub mod code;
 pub mod inspection;
 pub mod json;
 pub mod ledger;
@@ -28,6 +30,7 @@ pub mod markdown;
 pub mod next;
 pub mod one_line;
 pub mod plot;
+pub mod profile;
 pub mod runbook;
 pub mod summary;
 pub mod text;

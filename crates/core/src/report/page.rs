@@ -124,10 +124,15 @@ impl Page {
 
     /// Several facts under one name, with a dot between those of one line.
     pub(super) fn facts(&mut self, label: &str, role: Role, facts: &[String]) {
+        let between = format!(" {} ", self.glyphs.dot);
+        self.flowing(label, role, facts, &between);
+    }
+
+    fn flowing(&mut self, label: &str, role: Role, facts: &[String], between: &str) {
         let facts: Vec<String> = facts.iter().map(|fact| self.text(fact)).collect();
         let spaces = " ".repeat(LABEL.saturating_sub(layout::width_of(label)));
         let mut label = format!("{}{spaces}", self.paint(Role::Dim, label));
-        for line in layout::flow(&facts, &format!(" {} ", self.glyphs.dot), self.fact_width()) {
+        for line in layout::flow(&facts, between, self.fact_width()) {
             let line = format!("{label}{}", self.paint(role, &line));
             self.line(&line);
             label = " ".repeat(LABEL);
@@ -140,6 +145,11 @@ impl Page {
             let line = self.paint(role, &line);
             self.line(&line);
         }
+    }
+
+    /// Pieces of one thing under one name: each whole where it fits into a line.
+    pub(super) fn chain(&mut self, label: &str, role: Role, pieces: &[String]) {
+        self.flowing(label, role, pieces, " ");
     }
 
     /// A fact that is one long path: whole if it fits, else without its middle.
@@ -167,6 +177,8 @@ fn ascii(c: char) -> char {
         '’' | '‘' => '\'',
         '“' | '”' => '"',
         '→' => '>',
+        '←' => '<',
+        '…' => '~',
         '\u{a0}' | '\u{202f}' => ' ',
         _ => '?',
     }

@@ -31,7 +31,7 @@ impl<'a> View<'a> {
         let report = case.incident.report();
         let pids: HashSet<u32> = ranking.rows.iter().map(|row| row.pid).collect();
         let tasks = report.tasks.iter().filter(|task| pids.contains(&task.pid)).map(|task| (task.pid, task)).collect();
-        Some(Self { ranking, tasks, trigger: report.trigger.as_ref().and_then(|t| t.pid) })
+        Some(Self { ranking, tasks, trigger: report.trigger.as_ref().and_then(|trigger| trigger.process()) })
     }
 
     /// The rows shown, with their places: the top, and from below it the victim and the trigger.

@@ -3,7 +3,7 @@
 use super::layout;
 use super::page::Page;
 use super::style::Role;
-use super::{accounts, memory, ranking, recorded, who, words};
+use super::{accounts, code, memory, ranking, recorded, who, words};
 use crate::case::Case;
 use crate::diagnosis::{Finding, Remedy};
 use crate::evidence::{Evidence, EvidenceId, Gap};
@@ -53,6 +53,7 @@ pub fn render(case: &Case, options: &TextOptions) -> String {
     let mut page = Page::new(options);
     verdict(&mut page, case);
     who::write(&mut page, case);
+    code::write(&mut page, case);
     accounts::write(&mut page, case);
     memory::write(&mut page, case);
     recorded::write(&mut page, case);

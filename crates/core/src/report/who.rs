@@ -5,7 +5,7 @@ use super::style::Role;
 use super::table::{self, Row, Shrink};
 use super::words;
 use crate::case::Case;
-use crate::evidence::{KernelReport, Scope, Trigger, Victim};
+use crate::evidence::{KernelReport, Scope, Trigger, Victim, levels};
 use crate::incident::Origin;
 use crate::incident::history::Recurrence;
 use crate::incident::identity::Identity;
@@ -14,6 +14,8 @@ use crate::text::Untrusted;
 
 /// Victims of a group kill that are listed one by one.
 const VICTIMS_LISTED: usize = 6;
+/// Levels of a path that are looked at; Kubernetes has six.
+const LEVELS_LISTED: usize = 16;
 
 pub(super) fn write(page: &mut Page, case: &Case) {
     let report = case.incident.report();
@@ -23,6 +25,7 @@ pub(super) fn write(page: &mut Page, case: &Case) {
         page.facts("trigger", Role::Plain, &trigger_facts(report, trigger));
     }
     cgroups(page, report);
+    levels(page, case);
     if let Some(identity) = &case.incident.identity {
         owner(page, identity);
     }
@@ -107,12 +110,16 @@ fn victim_table(page: &mut Page, victims: &[Victim]) {
 }
 
 fn trigger_facts(report: &KernelReport, trigger: &Trigger) -> Vec<String> {
-    let is_victim = trigger.pid.is_some() && report.victims.iter().any(|v| Some(v.pid) == trigger.pid);
+    let is_victim = trigger.process().is_some() && report.victims.iter().any(|v| Some(v.pid) == trigger.process());
+    let is_thread = trigger.tgid.is_some() && trigger.tgid != trigger.pid;
     let who = words::process(trigger.comm.as_ref(), "thread", trigger.pid);
-    let relation = match (is_victim, report.victims.len()) {
-        (true, 1) => ", the victim itself",
-        (true, _) => ", one of the victims",
-        (false, _) => "",
+    let relation = match (is_victim, is_thread, report.victims.len()) {
+        (true, true, 1) => ", a thread of the victim".to_owned(),
+        (true, true, _) => ", a thread of one of the victims".to_owned(),
+        (true, false, 1) => ", the victim itself".to_owned(),
+        (true, false, _) => ", one of the victims".to_owned(),
+        (false, true, _) => process_of(report, trigger),
+        (false, false, _) => String::new(),
     };
     let asked = match report.order {
         _ if words::is_by_hand(report) => Some("sysrq-f: asked for by hand".to_owned()),
@@ -122,6 +129,12 @@ fn trigger_facts(report: &KernelReport, trigger: &Trigger) -> Vec<String> {
     // The flags matter where one page would not have done: they say what the kernel may do to find several in a row.
     let flags = report.gfp_flags.clone().filter(|_| report.order.is_some_and(|order| order > 0));
     [Some(format!("{who}{relation}")), asked, flags].into_iter().flatten().collect()
+}
+
+/// `, of worker (pid 701)`.
+fn process_of(report: &KernelReport, trigger: &Trigger) -> String {
+    let task = report.tasks.iter().find(|task| Some(task.pid) == trigger.tgid);
+    format!(", of {}", words::process(task.map(|task| &task.comm), "pid", trigger.tgid))
 }
 
 fn cgroups(page: &mut Page, report: &KernelReport) {
@@ -143,6 +156,27 @@ fn cgroups(page: &mut Page, report: &KernelReport) {
             Some(rest) => page.path("victim in", &format!("{}{}", page.glyphs.ellipsis, rest)),
             None => page.path("victim in", &cgroup.to_string()),
         }
+    }
+}
+
+/// What a program in the kernel saw charged at the other levels that have a limit: how near those were.
+fn levels(page: &mut Page, case: &Case) {
+    let Some(context) = case.incident.contexts.first() else { return };
+    let report = case.incident.report();
+    let limited = levels::levels(context, report).into_iter().filter(|level| !level.is_reached);
+    let mut label = "also in";
+    for named in limited.take(LEVELS_LISTED) {
+        let (Some(limit), Some(path)) = (named.level.limit_bytes, &named.path) else { continue };
+        let (usage, shown) = named.level.usage_bytes.side_by_side(limit);
+        let usage = format!("{usage} of {shown} ({})", words::percent(named.level.usage_bytes.share_of(limit)));
+        match report.limit_cgroup.as_ref().and_then(|limit| below(limit, path)) {
+            Some(rest) => page.facts(label, Role::Plain, &[format!("{}{rest}", page.glyphs.ellipsis), usage]),
+            None => {
+                page.path(label, &path.to_string());
+                page.fact("", Role::Plain, &usage);
+            }
+        }
+        label = "";
     }
 }
 

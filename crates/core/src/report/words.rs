@@ -93,6 +93,9 @@ pub(super) const fn confidence(confidence: Confidence) -> &'static str {
 pub(super) const fn part(part: Part) -> &'static str {
     match part {
         Part::FlightRecord => "flight record",
+        Part::KillContext => "seen in the kernel",
+        Part::UserStack => "stack",
+        Part::HotStacks => "hot stacks",
         other => other.name(),
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic, also in its helpers")]
 #![allow(clippy::disallowed_methods, reason = "a test may read its samples")]
 
+mod contexts;
 mod stories;
 
 use std::path::{Path, PathBuf};

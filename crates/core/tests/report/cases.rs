@@ -557,12 +557,14 @@ pub(crate) fn hostile() -> Case {
 
 /// Every case with the name of its golden files.
 pub(crate) fn all() -> Vec<(&'static str, Case)> {
-    vec![
+    let mut all = vec![
         ("container_limit", container_limit()),
         ("tmpfs", tmpfs()),
         ("node", node()),
         ("bare_kill_line", bare_kill_line()),
         ("group_kill", group_kill()),
         ("hostile", hostile()),
-    ]
+    ];
+    all.extend(super::code_cases::all());
+    all
 }

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic, also in its helpers")]
 
 mod cases;
+mod code_cases;
 
 use std::path::PathBuf;
 
-use oomscope_core::report::{Summary, TextOptions, json, markdown, one_line, text};
+use oomscope_core::case::Case;
+use oomscope_core::report::{Summary, TextOptions, code, json, markdown, one_line, text};
 use oomscope_core::text::acts_on_its_surroundings;
 use oomscope_testkit::golden;
 use proptest::prelude::*;
@@ -40,6 +42,9 @@ fn text_in_colour_and_in_ascii() {
     golden::compare(golden_file("container_limit.80.ansi"), &colour);
     let ascii = text::render(&case, &TextOptions { unicode: false, ..options(80) });
     golden::compare(golden_file("container_limit.80.ascii.txt"), &ascii);
+    let ascii = text::render(&code_cases::rust(), &TextOptions { unicode: false, ..options(80) });
+    assert!(ascii.is_ascii());
+    golden::compare(golden_file("stack_rust.80.ascii.txt"), &ascii);
 }
 
 /// No line is wider than asked, except text to paste, which must not be broken.
@@ -86,18 +91,23 @@ fn without_colour(text: &str) -> String {
 /// Nothing in a case can act on the terminal or the ticket that shows it.
 #[test]
 fn hostile_names_do_nothing() {
-    let case = cases::hostile();
+    for case in [cases::hostile(), code_cases::hostile()] {
+        does_nothing(&case);
+    }
+}
+
+fn does_nothing(case: &Case) {
     let shown = [
-        text::render(&case, &TextOptions { evidence: true, ..options(80) }),
-        markdown::render(&case),
-        one_line::render(&case, &options(120)),
-        json::line(&case).unwrap(),
+        text::render(case, &TextOptions { evidence: true, ..options(80) }),
+        markdown::render(case),
+        one_line::render(case, &options(120)),
+        json::line(case).unwrap(),
     ];
     for output in shown {
         let acting: Vec<char> = output.chars().filter(|&c| c != '\n' && acts_on_its_surroundings(c)).collect();
         assert!(acting.is_empty(), "{acting:?} in\n{output}");
     }
-    let ascii = text::render(&case, &TextOptions { unicode: false, evidence: true, ..options(80) });
+    let ascii = text::render(case, &TextOptions { unicode: false, evidence: true, ..options(80) });
     assert!(ascii.is_ascii(), "{ascii}");
 }
 
@@ -142,6 +152,22 @@ fn lists() {
     };
     assert_eq!(list(120).lines().count(), cases::all().len());
     golden::compare(golden_file("list.txt"), &[list(60), list(80), list(120)].join("\n"));
+}
+
+/// A stack that comes later is one line, and a case without one has none.
+#[test]
+fn code_in_one_line() {
+    let line = code::line(&code_cases::rust()).unwrap();
+    assert!(
+        line.ends_with(
+            "Which code: asked in `api::render::Row::push` (render.rs:88) ← `api::render::Table<…>::render` ← \
+         `api::handle_request` · took most: 61.1 % `api::cache::put` (cache.rs:31) ← `api::handle_request`"
+        ),
+        "{line}"
+    );
+    let hostile = code::line(&code_cases::hostile()).unwrap();
+    assert!(!hostile.contains(acts_on_its_surroundings), "{hostile}");
+    assert_eq!(code::line(&cases::container_limit()), None);
 }
 
 /// Many cases are grouped, the most frequent first.

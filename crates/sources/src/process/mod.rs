@@ -10,6 +10,7 @@ mod fds;
 pub(crate) mod folder;
 mod handles;
 mod meter;
+mod pages;
 mod priority;
 mod snapshot;
 
@@ -25,6 +26,7 @@ use folder::Folder;
 
 pub use handles::Handles;
 pub use meter::{Meter, Reading};
+pub use pages::{PageFlags, PageMap};
 pub use priority::real_time;
 pub use snapshot::{Depth, Taken};
 

@@ -28,6 +28,7 @@ mod damage_tests;
 mod elf;
 mod file;
 mod go_table;
+pub mod interpreters;
 mod jit_names;
 mod module;
 mod names;

@@ -23,6 +23,16 @@ pub(super) fn demangled(name: &str) -> (String, Option<Language>) {
     }
 }
 
+/// By the name of the source file: of inlined functions debug information has no mangled name.
+pub(super) fn written_in(file: &str) -> Option<Language> {
+    match file.rsplit_once('.')?.1 {
+        "rs" => Some(Language::Rust),
+        "go" => Some(Language::Go),
+        "cc" | "cpp" | "cxx" | "hh" | "hpp" => Some(Language::Cpp),
+        _ => None,
+    }
+}
+
 /// Without what compilers put behind the names of copies that they make of a function, or of its parts: it is the same source.
 fn without_clone(name: &str) -> &str {
     const CLONES: [&str; 7] = [".constprop", ".isra", ".part", ".cold", ".lto_priv", ".llvm", ".specialized"];

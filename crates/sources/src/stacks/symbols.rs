@@ -12,7 +12,7 @@ use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
 use oomscope_core::evidence::Language;
 
-use super::names::demangled;
+use super::names::{demangled, written_in};
 use super::slim::Slim;
 
 /// The first look at a large program takes some 100 ms.
@@ -176,10 +176,11 @@ fn functions(symbol: &Sym<'_>) -> Vec<Named> {
 
 fn named(name: &str, code: Option<&CodeInfo<'_>>) -> Named {
     let (function, language) = demangled(name);
+    let file = code.map(|code| code.to_path().to_string_lossy().into_owned());
     Named {
         function,
-        language,
-        file: code.map(|code| code.to_path().to_string_lossy().into_owned()),
+        language: language.or_else(|| file.as_deref().and_then(written_in)),
+        file,
         line: code.and_then(|code| code.line).filter(|line| *line > 0),
         inlined: false,
         from_debug: false,

@@ -186,7 +186,11 @@ impl Drop for Running {
 fn load_generator(scratch: &Path) -> Result<PathBuf> {
     let program = scratch.join("load");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/vm/guest/load.c");
-    let status = Command::new("cc").args(["-O1", "-static", "-pthread", "-o"]).arg(&program).arg(source).status()?;
+    let status = Command::new("cc")
+        .args(["-O1", "-fno-inline", "-static", "-pthread", "-o"])
+        .arg(&program)
+        .arg(source)
+        .status()?;
     ensure!(status.success(), "cc could not compile the load generator (a static libc is needed)");
     Ok(program)
 }

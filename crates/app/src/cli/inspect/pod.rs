@@ -36,7 +36,7 @@ pub(in crate::cli) struct FoundPod {
 }
 
 /// The pod that is named: `NAMESPACE/NAME`, `NAME` where there is one of it, or a uid.
-pub(super) fn find(asked: &OsStr, witnesses: &Witnesses, root: &HostRoot) -> anyhow::Result<FoundPod> {
+pub(in crate::cli) fn find(asked: &OsStr, witnesses: &Witnesses, root: &HostRoot) -> anyhow::Result<FoundPod> {
     let asked = String::from_utf8_lossy(asked.as_bytes()).into_owned();
     let mut gaps = Vec::new();
     let names = witnesses.ask(root, true, &mut gaps);
@@ -214,7 +214,7 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What is said where the pod has no cgroup here.
-pub(super) fn elsewhere(found: &FoundPod) -> String {
+pub(in crate::cli) fn elsewhere(found: &FoundPod) -> String {
     let node = found.names.pod(&found.uid).and_then(|record| record.pod.spec.node_name.clone());
     let node = node.map_or_else(String::new, |node| format!("; it was bound to the node {}", escape(node.as_bytes())));
     format!("pod {} (uid {}) has no cgroup on this machine{node}", found.name, found.uid)

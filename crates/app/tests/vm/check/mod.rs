@@ -4,6 +4,7 @@
 mod cases;
 mod kill;
 mod recorded;
+mod stacks;
 
 use std::path::Path;
 
@@ -27,6 +28,7 @@ pub(crate) fn results(folder: &Path) -> Result<Vec<String>> {
     let mut differences = guest_itself(&facts);
     differences.extend(explained_log(&facts, &explained));
     differences.extend(watched_kills(&facts, &watched, &stored));
+    differences.extend(stacks::of_kills(&facts, &watched));
     differences.extend(nothing_invented(&facts, &watched));
     differences.extend(same_ids(&watched, &explained));
     differences.extend(recorded::spikes(&facts, &watched));

@@ -86,7 +86,7 @@ fn disagreement(facts: &Facts<'_>, said: &CountedLimit) -> String {
 
 /// Kills between the two readings where no report says how many: those that have one are cases of their own.
 fn more_kills(facts: &Facts<'_>, found: Found) -> Found {
-    if !facts.incident.is_counted_only() {
+    if !facts.incident.is_without_log() {
         return found;
     }
     let told = facts.report.victims.iter().filter(|v| !v.only_chosen).count() as u64;

@@ -32,7 +32,7 @@ fn check(facts: &Facts<'_>) -> Answer {
         minutes.growth.iter().filter_map(|grower| Some((grower, *grower.over(over_us)?))).collect();
     let Some((first, by)) = grown.first() else { return nobody(minutes, whole) };
     if positive(by).saturating_mul(2) >= whole {
-        return one(facts, minutes, first, by, whole);
+        return with_function(facts, first, one(facts, minutes, first, by, whole)).into();
     }
     several(minutes, &grown, whole)
 }
@@ -64,7 +64,7 @@ fn stretch(minutes: &Minutes<'_>, grown: &Grown) -> String {
     format!("in the last {}", duration(minutes.recorded.kill.0.saturating_sub(grown.from_us.0)))
 }
 
-fn one(facts: &Facts<'_>, minutes: &Minutes<'_>, grower: &Grower, by: &Grown, whole: u64) -> Answer {
+fn one(facts: &Facts<'_>, minutes: &Minutes<'_>, grower: &Grower, by: &Grown, whole: u64) -> Found {
     let share = match percent(Bytes(positive(by)), Bytes(whole.max(positive(by)))) {
         share if whole > 0 => format!(", {share} of what the limit's cgroup grew by"),
         _ => String::new(),
@@ -75,7 +75,7 @@ fn one(facts: &Facts<'_>, minutes: &Minutes<'_>, grower: &Grower, by: &Grown, wh
         format!("{detail} {victim} was killed for it.")
     };
     if matches!(grower.who, Who::Cgroup) {
-        return Found::that("Which cgroup grew", detail, PARTS).into();
+        return Found::that("Which cgroup grew", detail, PARTS);
     }
     let elsewhere = facts.report.victim_cgroup.as_ref().is_some_and(|cgroup| *cgroup != grower.cgroup);
     match (grower.is_victim, grower.is_trigger, facts.victim()) {
@@ -95,7 +95,22 @@ fn one(facts: &Facts<'_>, minutes: &Minutes<'_>, grower: &Grower, by: &Grown, wh
             look_elsewhere(grower, Found::that("The one that grew neither asked nor was killed", innocent(), PARTS))
         }
     }
-    .into()
+}
+
+/// The function of the grower that made most memory resident, where page faults were sampled and it has a quarter of them at least.
+fn with_function(facts: &Facts<'_>, grower: &Grower, found: Found) -> Found {
+    let (Who::Process { pid, .. }, Some(hot)) = (&grower.who, &facts.incident.hot_stacks) else { return found };
+    let functions = hot.functions(Some(*pid));
+    let sampled = hot.of_process(*pid);
+    let Some(most) = functions.first().filter(|most| most.bytes.0.saturating_mul(4) >= sampled.0) else { return found };
+    let detail = format!(
+        "{} of what {} made resident in the last {} is by {}. What it has freed since is counted too.",
+        percent(most.bytes, sampled),
+        name(grower),
+        duration(hot.length_us()),
+        most.own.sentence()
+    );
+    found.and("The function that grew", detail, &[Part::HotStacks]).named("function")
 }
 
 fn look_elsewhere(grower: &Grower, found: Found) -> Found {

@@ -141,6 +141,9 @@ fn itemises_slab(report: &KernelReport) -> bool {
 /// The trigger asked for it: the first suspect where the memory belongs to no process, never a proof. Of the dead nothing can
 /// be seen.
 fn suspect(facts: &Facts<'_>) -> String {
-    let pid = facts.trigger().and_then(|t| t.pid).filter(|pid| facts.victim().is_none_or(|v| v.pid != *pid));
+    let pid = facts
+        .trigger()
+        .and_then(|trigger| trigger.process())
+        .filter(|pid| facts.victim().is_none_or(|v| v.pid != *pid));
     pid.map_or_else(|| "<pid>".to_owned(), |pid| pid.to_string())
 }

@@ -38,7 +38,7 @@ const PARTS: &[Part] = &[
 ];
 
 fn check(facts: &Facts<'_>) -> Answer {
-    if facts.incident.is_counted_only() {
+    if facts.incident.is_without_log() {
         return Answer::Absent;
     }
     let extent = &facts.report.extent;

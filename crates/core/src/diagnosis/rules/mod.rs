@@ -38,6 +38,7 @@ mod sysrq;
 mod tmpfs;
 mod trigger_victim;
 mod watermarks;
+mod who_asked;
 
 #[cfg(test)]
 mod tests;
@@ -70,6 +71,7 @@ pub const RULES: &[Rule] = &[
     no_killable_process::RULE,
     trigger_victim::RULE,
     culprit::RULE,
+    who_asked::RULE,
     badness::RULE,
     group_kill::RULE,
     survivors::RULE,

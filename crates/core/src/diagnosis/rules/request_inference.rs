@@ -28,7 +28,7 @@ fn check(facts: &Facts<'_>) -> Answer {
         None => return Answer::CannotTell(facts.missing("cgroup of the victim", Part::OomKill)),
     }
     let Some(adj) = victim.oom_score_adj else {
-        if facts.incident.is_counted_only() {
+        if facts.incident.is_without_log() {
             return Answer::CannotTell(facts.missing("oom_score_adj of the victim", Part::Kill));
         }
         return Answer::CannotTell(Gap::new(

@@ -17,7 +17,7 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-const PARTS: &[Part] = &[Part::Header, Part::Cpu, Part::TaskTable, Part::OomKill, Part::Kill];
+const PARTS: &[Part] = &[Part::Header, Part::Cpu, Part::TaskTable, Part::OomKill, Part::Kill, Part::KillContext];
 
 fn check(facts: &Facts<'_>) -> Answer {
     if facts.is_sysrq() {
@@ -38,6 +38,11 @@ fn check(facts: &Facts<'_>) -> Answer {
         Some(false) if trigger.pid == Some(victim.pid) => Found::that(
             "The trigger was the victim",
             format!("{killed} asked for more memory and was itself killed."),
+            PARTS,
+        ),
+        Some(false) if trigger.tgid == Some(victim.pid) => Found::that(
+            "A thread of the victim triggered it",
+            format!("{asked} asked for more memory, and its process was killed."),
             PARTS,
         ),
         Some(false) => Found::that(
@@ -102,6 +107,9 @@ fn container_id(path: &Untrusted) -> Option<String> {
 
 /// Whether the trigger is another process than the victim; `None` where that cannot be told.
 pub(in crate::diagnosis) fn another_process(facts: &Facts<'_>, trigger: &Trigger, victim: &Victim) -> Option<bool> {
+    if let Some(tgid) = trigger.tgid {
+        return Some(tgid != victim.pid);
+    }
     let tid = trigger.pid?;
     if tid == victim.pid {
         return Some(false);
@@ -118,7 +126,7 @@ pub(in crate::diagnosis) fn another_process(facts: &Facts<'_>, trigger: &Trigger
 }
 
 /// Kernel threads have no user frames; those that the log can show are workers by name.
-fn is_kernel_thread(facts: &Facts<'_>, trigger: &Trigger) -> bool {
+pub(super) fn is_kernel_thread(facts: &Facts<'_>, trigger: &Trigger) -> bool {
     let named = trigger.comm.as_ref().is_some_and(|c| {
         [&b"kworker/"[..], b"kswapd", b"ksoftirqd/", b"kcompactd", b"khugepaged", b"jbd2/", b"loop"]
             .iter()

@@ -23,6 +23,17 @@ pub enum Version {
     V2,
 }
 
+impl Version {
+    /// As people say it: 1 or 2.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+        }
+    }
+}
+
 /// A file that holds one number: `memory.current`, `memory.peak`, v1 `memory.failcnt`. `None`: it holds something else.
 #[must_use]
 pub fn number(text: &[u8]) -> Option<u64> {

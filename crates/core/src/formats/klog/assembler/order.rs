@@ -51,11 +51,14 @@ pub(super) const fn stage_of(part: Part) -> u8 {
         Part::Chosen => 12,
         Part::NoKillable | Part::Kill => 13,
         Part::GroupKill => 14,
-        // No line of a log is one of the last six.
         Part::Lost | Part::Reaper | Part::Panic => 15,
+        // No line of a log is one of these.
         Part::FlightRecord
         | Part::Counters
         | Part::Processes
+        | Part::KillContext
+        | Part::UserStack
+        | Part::HotStacks
         | Part::PodStatus
         | Part::PodEvents
         | Part::NodeStatus => 15,

@@ -29,12 +29,21 @@ const SIGKILL: i32 = 9;
 /// `kills` of them, `pause_ms` apart, then a burst.
 pub(crate) fn measure(kills: u64, pause_ms: u64) -> Result<Value> {
     let pause = Duration::from_millis(pause_ms);
-    let steady = one_after_another(kills, pause)?;
-    steady.print(&format!("from the kill line to the printed case: {kills} kills, one each {pause_ms} ms"));
-    let burst = one_after_another(BURST, BURST_PAUSE)?;
-    burst.print(&format!("a burst: {BURST} kills within {:.2} s", burst.lasted_s));
-    Ok(json!({"steady": steady, "burst": burst}))
+    let mut results = serde_json::Map::new();
+    for (name, what, args) in WAYS {
+        let steady = one_after_another(kills, pause, args)?;
+        steady.print(&format!("from the kill line to the printed case, {what}: {kills} kills, one each {pause_ms} ms"));
+        let burst = one_after_another(BURST, BURST_PAUSE, args)?;
+        burst.print(&format!("a burst, {what}: {BURST} kills within {:.2} s", burst.lasted_s));
+        results.insert(name.to_owned(), json!({"steady": steady, "burst": burst}));
+    }
+    Ok(results.into())
 }
+
+/// With programs in the kernel, and beside it the same without: one after the other, because both on one machine would hold up each
+/// other.
+const WAYS: [(&str, &str, &[&str]); 2] =
+    [("ebpf", "with eBPF (budget: median 5 ms)", &[]), ("log", "without (budget: median 20 ms)", &["--ebpf", "off"])];
 
 /// Times in milliseconds.
 #[derive(Debug, Serialize)]
@@ -46,6 +55,8 @@ struct Delays {
     seen: usize,
     /// Of those: with the kernel's report, which it prints 10 times in 5 s at most.
     seen_with_report: usize,
+    /// Of those: with the stack of whoever asked, in the end.
+    seen_with_stack: usize,
     /// Of those: with the recorded time before.
     seen_with_timeline: usize,
     /// Cases that name no victim: the cgroup's counter told of the kill, and nothing else.
@@ -61,11 +72,11 @@ struct Delays {
     clock_uncertainty_ms: f64,
 }
 
-fn one_after_another(kills: u64, pause: Duration) -> Result<Delays> {
+fn one_after_another(kills: u64, pause: Duration, args: &[&str]) -> Result<Delays> {
     let tree = Tree::create()?;
     let cgroup = tree.cgroup("killed", Some(LIMIT))?;
     let first = Ahead::measure()?;
-    let watch = Watch::start(tree.folder(), &[])?;
+    let watch = Watch::start(tree.folder(), args)?;
     let plain = PlainReader::start()?;
     let pids = kill(&cgroup, kills, pause)?;
     std::thread::sleep(SETTLES);
@@ -102,6 +113,8 @@ struct Seen {
     at_us: f64,
     has_report: bool,
     has_timeline: bool,
+    /// In this or a later revision.
+    has_stack: bool,
 }
 
 /// What was told of whom.
@@ -121,13 +134,14 @@ impl Cases {
                 at_us: line.at.0 as f64,
                 has_report: is_there("/incident/kills/0/trigger"),
                 has_timeline: is_there("/incident/timeline"),
+                has_stack: is_there("/incident/kills/0/stacks/user/0"),
             };
             let victims = victims(&case);
             if victims.is_empty() {
                 cases.without_victim.insert(case["id"].to_string());
             }
             for pid in victims {
-                cases.by_victim.entry(pid).or_insert(seen);
+                cases.by_victim.entry(pid).or_insert(seen).has_stack |= seen.has_stack;
             }
         }
         Ok(cases)
@@ -152,6 +166,7 @@ fn delays(lines: &[KillLine], cases: &Cases, clock: &Clock) -> Result<Delays> {
         lasted_s: (stamped(last) - stamped(first)) / 1e6,
         seen: seen.len(),
         seen_with_report: seen.iter().filter(|(_, case)| case.has_report).count(),
+        seen_with_stack: seen.iter().filter(|(_, case)| case.has_stack).count(),
         seen_with_timeline: seen.iter().filter(|(_, case)| case.has_timeline).count(),
         cases_without_victim: cases.without_victim.len(),
         plain_ms,
@@ -180,8 +195,12 @@ impl Delays {
         table.print();
         let ratio = self.ratio.map_or("-".into(), |ratio| format!("{ratio:.2}"));
         println!(
-            "  ratio of medians {ratio} (budget: median 20 ms); with the kernel's report {}, with a timeline {}, cases without a victim {}; clocks ± {:.3} ms",
-            self.seen_with_report, self.seen_with_timeline, self.cases_without_victim, self.clock_uncertainty_ms
+            "  ratio of medians {ratio}; with the kernel's report {}, with a stack {}, with a timeline {}, cases without a victim {}; clocks ± {:.3} ms",
+            self.seen_with_report,
+            self.seen_with_stack,
+            self.seen_with_timeline,
+            self.cases_without_victim,
+            self.clock_uncertainty_ms
         );
     }
 }
