@@ -86,7 +86,7 @@ impl Space {
     }
 
     /// Opens a mapped file for reading.
-    fn open(&self, file: &MappedFile) -> Option<File> {
+    pub(super) fn open(&self, file: &MappedFile) -> Option<File> {
         let (path, identity) = self.locate(file)?;
         let opened = reopen(&path)?;
         // What was checked is what was opened: the descriptor names it, not the path. Its content may have changed.
