@@ -7,13 +7,18 @@
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
+use oomscope_core::formats::proc::MapsLine;
 use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::space::{MappedFile, Space};
+use super::elf::Bytes;
+use super::space::{MappedFile, Mapping, Space};
 
+/// The vdso has two pages or four.
+const MAX_VDSO: u64 = 1 << 20;
 const NANOS: i128 = 1_000_000_000;
 
 /// Which file it is, in which state: two that are equal have the same content.
@@ -43,16 +48,40 @@ impl Identity {
     pub(super) fn of_file(file: &File) -> Option<Self> {
         fstat(file).ok().map(|stat| Self::of(&stat))
     }
+}
 
-    /// Bytes.
-    pub(super) const fn size(&self) -> u64 {
-        self.size
-    }
+/// Where mapped code comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Origin {
+    /// A file.
+    File(Identity),
+    /// The kernel, the same for every process.
+    Vdso,
 }
 
 impl Space {
+    /// `None` for memory that is no file's, and for a file that cannot be had any more.
+    pub(super) fn origin(&self, mapping: &Mapping) -> Option<Origin> {
+        let file = self.file(mapping)?;
+        if file.path.as_bytes() == b"[vdso]" {
+            return Some(Origin::Vdso);
+        }
+        self.identity(file).map(Origin::File)
+    }
+
+    /// What is mapped, whole, and its size in bytes.
+    pub(super) fn content(&self, mapping: &Mapping, origin: Origin) -> Option<(Bytes, u64)> {
+        match origin {
+            Origin::Vdso => Some((vdso()?, MAX_VDSO)),
+            Origin::File(identity) => {
+                let file = self.open(self.file(mapping)?)?;
+                Some((Bytes::File(Arc::new(file)), identity.size))
+            }
+        }
+    }
+
     /// Which file is mapped: found out once. `None` where it cannot be had any more.
-    pub(super) fn identity(&self, file: &MappedFile) -> Option<Identity> {
+    fn identity(&self, file: &MappedFile) -> Option<Identity> {
         *file.identity.get_or_init(|| self.locate(file).map(|(_, identity)| identity))
     }
 
@@ -133,4 +162,15 @@ fn reopen(fd: &OwnedFd) -> Option<File> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, path, flags, Mode::empty()).ok().map(File::from)
+}
+
+/// The kernel's own shared object, the same in every process of this machine: read from this one.
+fn vdso() -> Option<Bytes> {
+    let maps = std::fs::read("/proc/self/maps").ok()?;
+    let lines = maps.split(|b| *b == b'\n').filter_map(MapsLine::parse);
+    let line = { lines }.find(|line| line.path == b"[vdso]")?;
+    let memory = Bytes::File(Arc::new(File::open("/proc/self/mem").ok()?));
+    let mut bytes = vec![0; usize::try_from(line.end - line.start).ok()?];
+    memory.fill(line.start, &mut bytes)?;
+    Some(Bytes::Memory(bytes.into()))
 }

@@ -8,7 +8,7 @@
 //!
 //! Everything that is read belongs to the watched programs: their files, the names and tables in them, the maps that their runtimes
 //! write. So nothing of it is mapped (who cuts such a file short kills whoever reads the mapping), every size has a limit, and the one
-//! large parser that is not ours, blazesym, gets a private copy and a thread that may die ([`symbols`]).
+//! large parser that is not ours, blazesym, gets a private copy and a thread that may die (`symbols`).
 //!
 //! | file | what |
 //! |---|---|

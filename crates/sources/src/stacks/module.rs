@@ -1,7 +1,6 @@
 //! What unwinding keeps of a mapped file. Shared by every process that maps it, wherever it lies there.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::cfi::{Cfi, Context, Step};
 use super::cpu::{self, Cpu, StackCopy};
@@ -147,15 +146,4 @@ pub(super) fn by_frame_pointer(cpu: &Cpu, stack: &StackCopy<'_>) -> Step {
     };
     // Where a program or thread starts it is cleared; in the innermost frame it may be any number.
     if !cpu.interrupted && cpu.get(cpu::BP) == Some(0) { Step::Outermost } else { caller().unwrap_or(Step::Lost) }
-}
-
-/// The kernel's own shared object, the same in every process of this machine: read from this one.
-pub(super) fn vdso() -> Option<Bytes> {
-    let maps = std::fs::read("/proc/self/maps").ok()?;
-    let lines = maps.split(|b| *b == b'\n').filter_map(oomscope_core::formats::proc::MapsLine::parse);
-    let line = { lines }.find(|line| line.path == b"[vdso]")?;
-    let memory = Bytes::File(Arc::new(std::fs::File::open("/proc/self/mem").ok()?));
-    let mut bytes = vec![0; usize::try_from(line.end - line.start).ok()?];
-    memory.fill(line.start, &mut bytes)?;
-    Some(Bytes::Memory(bytes.into()))
 }

@@ -12,10 +12,9 @@ use oomscope_core::evidence::{Frame, Language, NamedBy};
 
 use super::bounded::Bounded;
 use super::elf::{Bytes, Elf};
-use super::file::Identity;
+use super::file::{Identity, Origin};
 use super::go_table::GoTable;
 use super::jit_names::{JitName, jit_name};
-use super::module::vdso;
 use super::perf_map::PerfMap;
 use super::slim::Slim;
 use super::symbols::{Id, Lost, Named, Symbols};
@@ -32,23 +31,15 @@ const MAX_MAP_BYTES: usize = 32 << 20;
 const MAX_REFUSED: usize = 1024;
 /// Of MiniDebugInfo, unpacked: libc's has 0.5 MB.
 const MAX_MINI: u64 = 16 << 20;
-/// The kernel's vdso has two pages.
-const MAX_VDSO: u64 = 1 << 20;
 
 /// Names addresses of any process. Keeps what it learnt of files that it met, up to a limit.
 #[derive(Debug)]
 pub struct Symboliser {
-    modules: Bounded<Key, Option<Module>>,
+    modules: Bounded<Origin, Option<Module>>,
     maps: Bounded<Identity, PerfMap>,
-    refused: Bounded<Key, ()>,
+    refused: Bounded<Origin, ()>,
     symbols: Symbols,
     max_bytes: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    File(Identity),
-    Vdso,
 }
 
 /// A mapped file.
@@ -105,11 +96,11 @@ impl Symboliser {
         frame.module = file.map(|file| file.path.clone());
         // Memory with a name of its own (`[anon:v8]`) has no offset either.
         frame.offset = file.filter(|file| file.is_file()).map(|_| address.address - mapping.start + mapping.offset);
-        let Some(key) = key(space, mapping) else {
+        let Some(origin) = space.origin(mapping) else {
             return vec![self.without_file(space, frame, address.address)];
         };
-        self.learn(space, mapping, key);
-        let Some(module) = self.modules.get(&key).and_then(Option::as_mut) else { return vec![frame] };
+        self.learn(space, mapping, origin);
+        let Some(module) = self.modules.get(&origin).and_then(Option::as_mut) else { return vec![frame] };
         frame.build_id = module.elf.build_id.clone();
         let Some(bias) = module.elf.bias(mapping) else { return vec![frame] };
         let linked = address.address.wrapping_sub(bias);
@@ -118,42 +109,37 @@ impl Symboliser {
             Ok(named) if !named.is_empty() => named_frames(&frame, named, go),
             Ok(_) => vec![go.unwrap_or(frame)],
             Err(Lost) => {
-                self.refuse(key);
+                self.refuse(origin);
                 vec![go.unwrap_or(frame)]
             }
         }
     }
 
     /// The parser's thread is gone, and with it what it had open.
-    fn refuse(&mut self, key: Key) {
-        self.refused.insert(key, (), 0);
+    fn refuse(&mut self, origin: Origin) {
+        self.refused.insert(origin, (), 0);
         self.modules = Bounded::new(MAX_FILES, self.max_bytes);
     }
 
-    fn learn(&mut self, space: &Space, mapping: &Mapping, key: Key) {
-        if self.modules.contains(&key) {
+    fn learn(&mut self, space: &Space, mapping: &Mapping, origin: Origin) {
+        if self.modules.contains(&origin) {
             return;
         }
-        let opened = match key {
-            Key::Vdso => vdso().map(|bytes| (bytes, MAX_VDSO)),
-            Key::File(identity) => space
-                .file(mapping)
-                .and_then(|file| space.open(file))
-                .map(|file| (Bytes::File(Arc::new(file)), identity.size())),
-        };
-        let (module, weight) = opened.and_then(|(bytes, size)| self.read(space, key, &bytes, size)).unzip();
-        for gone in self.modules.insert(key, module, weight.unwrap_or(0)) {
+        let opened = space.content(mapping, origin);
+        let (module, weight) = opened.and_then(|(bytes, size)| self.read(space, origin, &bytes, size)).unzip();
+        for gone in self.modules.insert(origin, module, weight.unwrap_or(0)) {
             let ids = gone.map(|module| module.symbols).unwrap_or_default();
             ids.into_iter().for_each(|id| self.symbols.close(id));
         }
     }
 
-    fn read(&mut self, space: &Space, key: Key, bytes: &Bytes, size: u64) -> Option<(Module, usize)> {
+    fn read(&mut self, space: &Space, origin: Origin, bytes: &Bytes, size: u64) -> Option<(Module, usize)> {
         let mut elf = Elf::read(bytes)?;
         let go = GoTable::read(bytes, &elf);
         let mut weight = go.as_ref().map_or(0, GoTable::memory);
         let max_debug = u64::try_from(self.max_bytes / 2).unwrap_or(u64::MAX);
-        let slims = if self.refused.contains(&key) { Vec::new() } else { slims(space, bytes, size, &elf, max_debug) };
+        let slims =
+            if self.refused.contains(&origin) { Vec::new() } else { slims(space, bytes, size, &elf, max_debug) };
         weight += slims.iter().map(|slim| slim.memory).sum::<usize>();
         let symbols = slims.into_iter().filter_map(|slim| self.symbols.open(slim).ok()).collect();
         elf.sections = Vec::new();
@@ -229,15 +215,6 @@ fn named_frames(frame: &Frame, named: Vec<Named>, go: Option<Frame>) -> Vec<Fram
         ..frame.clone()
     };
     named.into_iter().map(one).collect()
-}
-
-/// `None` for memory that is no file's, and for a file that cannot be had any more.
-fn key(space: &Space, mapping: &Mapping) -> Option<Key> {
-    let file = space.file(mapping)?;
-    if file.path.as_bytes() == b"[vdso]" {
-        return Some(Key::Vdso);
-    }
-    space.identity(file).map(Key::File)
 }
 
 fn first_answer(symbols: &mut Symbols, ids: &[Id], linked: u64) -> Result<Vec<Named>, Lost> {

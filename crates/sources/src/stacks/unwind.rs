@@ -4,17 +4,14 @@
 //! ends somewhere. So the walk goes by table where there is one, else by frame pointer, and where it cannot go on, what the kernel
 //! found by following frame pointers in the living process goes on from there, if both agree on a frame.
 
-use std::sync::Arc;
-
 use oomscope_core::evidence::FoundBy;
 
 use super::bounded::Bounded;
 use super::cfi::{Context, Step};
 use super::cpu::{self, Cpu, StackCopy};
-use super::elf::Bytes;
-use super::file::Identity;
-use super::module::{Module, by_frame_pointer, vdso};
-use super::{RawStack, Space};
+use super::file::Origin;
+use super::module::{Module, by_frame_pointer};
+use super::{Mapping, RawStack, Space};
 
 /// Files whose tables are kept.
 const MAX_FILES: usize = 512;
@@ -43,15 +40,8 @@ pub struct Unwound {
 
 /// Follows stacks of any process. Keeps the unwind tables of files that it met, up to a limit.
 pub struct Unwinder {
-    modules: Bounded<Key, Option<Module>>,
+    tables: Tables,
     context: Context,
-}
-
-/// What tables are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    File(Identity),
-    Vdso,
 }
 
 /// A frame on the way.
@@ -70,7 +60,7 @@ impl Default for Unwinder {
 
 impl std::fmt::Debug for Unwinder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Unwinder").field("files", &self.modules.len()).field("bytes", &self.modules.weight()).finish()
+        f.debug_struct("Unwinder").field("files", &self.tables.0.len()).field("bytes", &self.tables.0.weight()).finish()
     }
 }
 
@@ -78,13 +68,13 @@ impl Unwinder {
     /// Knows no file yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { modules: Bounded::new(MAX_FILES, MAX_BYTES), context: Context::new() }
+        Self { tables: Tables(Bounded::new(MAX_FILES, MAX_BYTES)), context: Context::new() }
     }
 
     /// Bytes of unwind tables that are held.
     #[must_use]
     pub const fn memory(&self) -> usize {
-        self.modules.weight()
+        self.tables.0.weight()
     }
 
     /// Follows a stack. Some microseconds, once the tables of its files are known.
@@ -119,11 +109,9 @@ impl Unwinder {
     }
 
     fn step(&mut self, space: &Space, cpu: &Cpu, stack: &StackCopy<'_>) -> (Step, FoundBy) {
-        let by_table = space.mapping(cpu.lookup()).and_then(|mapping| {
-            self.learn(space, mapping)?;
-            let module = self.modules.get(&key(space, mapping)?)?.as_mut()?;
-            module.step(mapping, cpu, stack, &mut self.context)
-        });
+        let by_table = space
+            .mapping(cpu.lookup())
+            .and_then(|mapping| self.tables.module(space, mapping)?.step(mapping, cpu, stack, &mut self.context));
         match by_table {
             Some(step) => (step, FoundBy::UnwindTable),
             None => (by_frame_pointer(cpu, stack), FoundBy::FramePointer),
@@ -132,33 +120,24 @@ impl Unwinder {
 
     fn is_outermost(&mut self, space: &Space, address: u64) -> bool {
         let Some(mapping) = space.mapping(address) else { return false };
-        let module = key(space, mapping).and_then(|key| self.modules.get(&key)?.as_mut());
-        module.is_some_and(|module| module.is_outermost(mapping, address))
-    }
-
-    /// Reads the tables of a file that was not met before.
-    fn learn(&mut self, space: &Space, mapping: &super::Mapping) -> Option<()> {
-        let key = key(space, mapping)?;
-        if !self.modules.contains(&key) {
-            let bytes = match key {
-                Key::Vdso => vdso(),
-                Key::File(_) => space.open(space.file(mapping)?).map(|file| Bytes::File(Arc::new(file))),
-            };
-            let module = bytes.as_ref().and_then(Module::read);
-            let weight = module.as_ref().map_or(0, Module::memory);
-            self.modules.insert(key, module, weight);
-        }
-        Some(())
+        self.tables.module(space, mapping).is_some_and(|module| module.is_outermost(mapping, address))
     }
 }
 
-/// `None` for memory that is no file's.
-fn key(space: &Space, mapping: &super::Mapping) -> Option<Key> {
-    let file = space.file(mapping)?;
-    if file.path.as_bytes() == b"[vdso]" {
-        return Some(Key::Vdso);
+/// The unwind tables of files.
+struct Tables(Bounded<Origin, Option<Module>>);
+
+impl Tables {
+    /// Those of a mapped file, read where it was not met before.
+    fn module(&mut self, space: &Space, mapping: &Mapping) -> Option<&mut Module> {
+        let origin = space.origin(mapping)?;
+        if !self.0.contains(&origin) {
+            let module = space.content(mapping, origin).and_then(|(bytes, _)| Module::read(&bytes));
+            let weight = module.as_ref().map_or(0, Module::memory);
+            self.0.insert(origin, module, weight);
+        }
+        self.0.get(&origin)?.as_mut()
     }
-    space.identity(file).map(Key::File)
 }
 
 /// The caller is code, and its frame lies further out; only a signal may have been taken on another stack.
