@@ -102,6 +102,7 @@ mod tests {
 
     /// A page of this process is there once it was touched, and so is its mapping; one that never was is not.
     #[test]
+    #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
     fn own_pages() {
         let proc = Proc::new(&HostRoot::default());
         let pages = match proc.page_map(std::process::id()) {
@@ -128,6 +129,7 @@ mod tests {
 
     /// A process that is gone has no pages, rather than absent ones.
     #[test]
+    #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
     fn gone() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let proc = Proc::new(&HostRoot::default());

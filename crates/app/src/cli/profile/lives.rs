@@ -43,8 +43,8 @@ pub(super) struct Life {
 pub(super) struct Found {
     /// Number of the life.
     pub(super) life: usize,
-    /// It is new: nothing that was known of this pid is of use.
-    pub(super) is_new: bool,
+    /// Another program than at the last sample of this pid, or another process.
+    pub(super) is_another: bool,
     /// Innermost first.
     pub(super) stack: Vec<Address>,
 }
@@ -65,24 +65,20 @@ impl Lives {
         self.lives.get(life)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Life> {
-        self.lives.iter()
-    }
-
-    /// Number of the life that a process leads now.
+    /// The life that its process leads now.
     pub(super) fn is_current(&self, life: usize) -> bool {
         self.lives.get(life).is_some_and(|of| self.current.get(&of.process.pid) == Some(&life))
     }
 
     /// Follows the stack of a sample.
     pub(super) fn find(&mut self, sample: &FaultSample) -> Found {
-        let (life, is_new) = self.life_of(sample);
+        let (life, is_another) = self.life_of(sample);
         let stack = self.unwind(life, sample);
-        Found { life, is_new, stack }
+        Found { life, is_another, stack }
     }
 
     fn life_of(&mut self, sample: &FaultSample) -> (usize, bool) {
-        let Some(&life) = self.current.get(&sample.pid) else { return (self.begin(sample), true) };
+        let Some(&life) = self.current.get(&sample.pid) else { return (self.begin(sample), false) };
         if self.lives.get_mut(life).is_some_and(|of| of.may_have_changed(sample)) && self.reread(life) {
             return (self.begin(sample), true);
         }

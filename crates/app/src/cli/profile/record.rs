@@ -56,15 +56,13 @@ impl Recorder {
         }
     }
 
-    /// How many there are.
-    pub(super) const fn samples(&self) -> u64 {
-        self.samples
-    }
-
     /// Takes one.
     pub(super) fn take(&mut self, sample: &FaultSample) {
         self.samples += 1;
         let found = self.lives.find(sample);
+        if found.is_another {
+            self.weigher.begin(sample.pid, sample.rss_pages);
+        }
         let bytes = self.weigh(sample);
         let stack = self.stack_number(found.life, found.stack);
         if let Some((_, weight)) = self.stacks.get_index_mut(stack) {

@@ -75,6 +75,7 @@ fn hostile_names_in_a_flame_graph() {
 
 /// What pprof itself says of the file: sizes, inlined functions, build id, labels.
 #[test]
+#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 fn pprof_reads_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p.pb.gz");
