@@ -80,10 +80,10 @@ fn load(image: &'static [u8], programs: &[&str], prepare: &dyn Fn(&mut [u8])) ->
         program.set_autoload(wanted);
     }
     for mut map in open.maps_mut() {
-        if map.name().as_encoded_bytes().ends_with(b".rodata") {
-            if let Some(constants) = map.initial_value_mut() {
-                prepare(constants);
-            }
+        if map.name().as_encoded_bytes().ends_with(b".rodata")
+            && let Some(constants) = map.initial_value_mut()
+        {
+            prepare(constants);
         }
     }
     open.load()

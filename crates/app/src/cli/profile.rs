@@ -1,7 +1,7 @@
 //! `oomscope profile`: which code makes memory resident, and which of it is still held.
 //!
-//! A software event of the kernel counts page faults, and one in N of them is looked at from eBPF: a program that touches memory as fast
-//! as it can is slowed by less than one percent. Nothing is restarted, and nothing is needed of the target, not even its symbols.
+//! A software event of the kernel counts page faults, and one in N of them is looked at from eBPF. Nothing is restarted, and nothing is
+//! needed of the target, not even its symbols. What it pays for: docs/profile.md.
 
 mod flame_graph;
 mod held;
@@ -103,7 +103,7 @@ pub(crate) struct Args {
     held: bool,
 
     /// Look at one page fault in N; smaller sees more, and slows the target more
-    #[arg(long, default_value = "1024", value_name = "N")]
+    #[arg(long, default_value = "2048", value_name = "N")]
     period: NonZeroU64,
 
     /// How many calls to show

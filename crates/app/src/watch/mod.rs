@@ -187,7 +187,7 @@ impl<'a> Watcher<'a> {
                 None
             }
         };
-        for eyes in &eyes {
+        if let Some(eyes) = &eyes {
             gaps.extend(eyes.gaps.iter().chain(eyes.reader.gaps(log.is_some())).cloned());
         }
         let mut watcher = Self {

@@ -15,6 +15,7 @@ mod next;
 mod node_of_a_cluster;
 mod other_deaths;
 mod output;
+mod profile;
 mod run;
 mod streams;
 mod watch;

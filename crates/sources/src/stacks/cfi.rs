@@ -10,7 +10,7 @@ use gimli::{
     UnwindSection, Value,
 };
 
-use super::cpu::{self, Cpu, Missing, StackCopy};
+use super::cpu::{self, Cpu, StackCopy};
 use super::elf::{Bytes, Elf, u32_at};
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
@@ -52,13 +52,14 @@ enum Index {
 
 /// One step outwards.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "on arm64; it lives for one step")]
 pub(super) enum Step {
     /// Into the caller.
     Caller(Cpu),
     /// There is none.
     Outermost,
     /// There is one, but the way to it is not known.
-    Lost(Missing),
+    Lost,
 }
 
 impl Cfi {
@@ -196,36 +197,32 @@ where
         let values = Values { section: &self.section, encoding: self.entry.cie().encoding(), cpu, stack };
         let cfa = match row.cfa() {
             CfaRule::RegisterAndOffset { register, offset } => {
-                cpu.get(register.0).map(|value| value.wrapping_add_signed(*offset)).ok_or(Missing::Elsewhere)
+                cpu.get(register.0).map(|value| value.wrapping_add_signed(*offset))
             }
             CfaRule::Expression(expression) => values.expression(expression, None),
         };
-        let cfa = match cfa {
-            Ok(cfa) => cfa,
-            Err(missing) => return Some(Step::Lost(missing)),
-        };
+        let Some(cfa) = cfa else { return Some(Step::Lost) };
         let mut caller = cpu.caller();
         caller.set(cpu::SP, Some(cfa));
         for (register, rule) in row.registers() {
             // What cannot be read is only unknown: near a function's end tables still name places below the stack pointer.
-            caller.set(register.0, values.register(*register, rule, cfa).unwrap_or_default());
+            caller.set(register.0, values.register(*register, rule, cfa));
         }
         let column = self.entry.cie().return_address_register();
         let address = match row.register(column) {
             Some(RegisterRule::Undefined) => return Some(Step::Outermost),
             None if column.0 != cpu::IP || cpu.link_register().is_none() => return Some(Step::Outermost),
-            None => Ok(cpu.link_register()),
+            None => cpu.link_register(),
             Some(rule) => values.register(column, &rule, cfa),
         };
         Some(match address {
-            Ok(Some(0)) => Step::Outermost,
-            Ok(Some(address)) => {
+            Some(0) => Step::Outermost,
+            Some(address) => {
                 caller.ip = address;
                 caller.interrupted = self.entry.is_signal_trampoline();
                 Step::Caller(caller)
             }
-            Ok(None) => Step::Lost(Missing::Elsewhere),
-            Err(missing) => Step::Lost(missing),
+            None => Step::Lost,
         })
     }
 }
@@ -239,22 +236,22 @@ struct Values<'s, 'c, S> {
 }
 
 impl<'a, S: UnwindSection<Slice<'a>>> Values<'_, '_, S> {
-    /// The register's value in the caller; `Ok(None)` where it is lost for good.
-    fn register(&self, register: Register, rule: &RegisterRule<usize>, cfa: u64) -> Result<Option<u64>, Missing> {
+    /// The register's value in the caller, where that can be had.
+    fn register(&self, register: Register, rule: &RegisterRule<usize>, cfa: u64) -> Option<u64> {
         match rule {
-            RegisterRule::SameValue => Ok(self.cpu.get(register.0)),
-            RegisterRule::Offset(offset) => self.stack.word(cfa.wrapping_add_signed(*offset)).map(Some),
-            RegisterRule::ValOffset(offset) => Ok(Some(cfa.wrapping_add_signed(*offset))),
-            RegisterRule::Register(other) => Ok(self.cpu.get(other.0)),
-            RegisterRule::Expression(expression) => self.stack.word(self.expression(expression, Some(cfa))?).map(Some),
-            RegisterRule::ValExpression(expression) => self.expression(expression, Some(cfa)).map(Some),
-            RegisterRule::Constant(value) => Ok(Some(*value)),
-            _ => Ok(None),
+            RegisterRule::SameValue => self.cpu.get(register.0),
+            RegisterRule::Offset(offset) => self.stack.word(cfa.wrapping_add_signed(*offset)),
+            RegisterRule::ValOffset(offset) => Some(cfa.wrapping_add_signed(*offset)),
+            RegisterRule::Register(other) => self.cpu.get(other.0),
+            RegisterRule::Expression(expression) => self.stack.word(self.expression(expression, Some(cfa))?),
+            RegisterRule::ValExpression(expression) => self.expression(expression, Some(cfa)),
+            RegisterRule::Constant(value) => Some(*value),
+            _ => None,
         }
     }
 
-    fn expression(&self, expression: &UnwindExpression<usize>, cfa: Option<u64>) -> Result<u64, Missing> {
-        let expression: Expression<Slice<'a>> = expression.get(self.section).map_err(|_| Missing::Elsewhere)?;
+    fn expression(&self, expression: &UnwindExpression<usize>, cfa: Option<u64>) -> Option<u64> {
+        let expression: Expression<Slice<'a>> = expression.get(self.section).ok()?;
         let mut evaluation = expression.evaluation(self.encoding);
         evaluation.set_max_iterations(MAX_STEPS);
         if let Some(cfa) = cfa {
@@ -265,13 +262,13 @@ impl<'a, S: UnwindSection<Slice<'a>>> Values<'_, '_, S> {
             state = match state {
                 Ok(EvaluationResult::Complete) => break,
                 Ok(EvaluationResult::RequiresRegister { register, .. }) => {
-                    let value = self.cpu.get(register.0).ok_or(Missing::Elsewhere)?;
+                    let value = self.cpu.get(register.0)?;
                     evaluation.resume_with_register(Value::Generic(value))
                 }
                 Ok(EvaluationResult::RequiresMemory { address, size: 8, .. }) => {
                     evaluation.resume_with_memory(Value::Generic(self.stack.word(address)?))
                 }
-                _ => return Err(Missing::Elsewhere),
+                _ => return None,
             };
         }
         let value = evaluation.value_result().and_then(|value| value.to_u64(u64::MAX).ok());
@@ -280,6 +277,6 @@ impl<'a, S: UnwindSection<Slice<'a>>> Values<'_, '_, S> {
             gimli::Location::Address { address } => Some(address),
             _ => None,
         };
-        value.or_else(place).ok_or(Missing::Elsewhere)
+        value.or_else(place)
     }
 }

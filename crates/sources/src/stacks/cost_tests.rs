@@ -1,4 +1,9 @@
 //! What unwinding costs: `cargo test -p oomscope-sources --lib stacks::cost -- --ignored --nocapture` prints it.
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests say what they skip, and what helps them may fail like them"
+)]
 
 use std::fs::File;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ mod numbers {
     pub(in super::super) const IP: u16 = 16;
     /// Those that a callee gives back as they were: rbx, rbp, r12 to r15.
     pub(super) const KEPT: &[u16] = &[3, 6, 12, 13, 14, 15];
+    pub(super) const COUNT: usize = 17;
 }
 
 /// DWARF's numbers of arm64 (AADWARF64).
@@ -21,11 +22,10 @@ mod numbers {
     pub(in super::super) const IP: u16 = 30;
     /// x19 to x29.
     pub(super) const KEPT: &[u16] = &[19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29];
+    pub(super) const COUNT: usize = 32;
 }
 
 pub(super) use numbers::{BP, IP, SP};
-
-const COUNT: usize = 33;
 
 /// A CPU within a frame.
 #[derive(Clone, Debug)]
@@ -33,12 +33,14 @@ pub(super) struct Cpu {
     pub(super) ip: u64,
     /// `ip` is the next instruction to run, not one behind a call.
     pub(super) interrupted: bool,
-    values: [Option<u64>; COUNT],
+    values: [u64; numbers::COUNT],
+    /// Those that are known, a bit each.
+    known: u32,
 }
 
 impl Cpu {
     pub(super) fn new(registers: &Registers) -> Self {
-        let mut cpu = Self { ip: registers.ip, interrupted: true, values: [None; COUNT] };
+        let mut cpu = Self { ip: registers.ip, interrupted: true, values: [0; numbers::COUNT], known: 0 };
         cpu.set(IP, Some(registers.lr));
         cpu.set(SP, Some(registers.sp));
         cpu.set(BP, Some(registers.bp));
@@ -47,7 +49,7 @@ impl Cpu {
 
     /// The one who called, as far as nobody saved registers: those that a callee may change are unknown.
     pub(super) fn caller(&self) -> Self {
-        let mut cpu = Self { ip: 0, interrupted: false, values: [None; COUNT] };
+        let mut cpu = Self { ip: 0, interrupted: false, values: [0; numbers::COUNT], known: 0 };
         for number in numbers::KEPT {
             cpu.set(*number, self.get(*number));
         }
@@ -60,13 +62,15 @@ impl Cpu {
         if cfg!(target_arch = "x86_64") && number == IP {
             return Some(self.ip);
         }
-        self.values.get(usize::from(number)).copied().flatten()
+        let known = self.known.checked_shr(number.into()).is_some_and(|known| known & 1 == 1);
+        self.values.get(usize::from(number)).copied().filter(|_| known)
     }
 
     pub(super) fn set(&mut self, number: u16, value: Option<u64>) {
-        if let Some(place) = self.values.get_mut(usize::from(number)) {
-            *place = value;
-        }
+        let Some(place) = self.values.get_mut(usize::from(number)) else { return };
+        *place = value.unwrap_or_default();
+        let bit = 1 << number;
+        self.known = if value.is_some() { self.known | bit } else { self.known & !bit };
     }
 
     /// What arm64 leaves in the link register; x86-64 has none.
@@ -80,18 +84,6 @@ impl Cpu {
     }
 }
 
-/// Why a word of the stack is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// Behind the end of the copy: it was too short.
-    Behind,
-    /// Somewhere else: another stack, or nonsense.
-    Elsewhere,
-}
-
-/// So far behind the end is still taken for the same stack: a frame may be large, a stack has 8 MiB.
-const STACK: u64 = 8 << 20;
-
 /// The top of a stack, as it was copied.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StackCopy<'a> {
@@ -104,10 +96,9 @@ impl<'a> StackCopy<'a> {
         Self { start: registers.sp, bytes: &raw.copy }
     }
 
-    /// Eight bytes.
-    pub(super) fn word(&self, address: u64) -> Result<u64, Missing> {
-        let at = address.checked_sub(self.start).ok_or(Missing::Elsewhere)?;
-        let word = usize::try_from(at).ok().and_then(|at| super::elf::u64_at(self.bytes, at));
-        word.ok_or(if at < STACK { Missing::Behind } else { Missing::Elsewhere })
+    /// Eight bytes; `None` where they were not copied.
+    pub(super) fn word(&self, address: u64) -> Option<u64> {
+        let at = address.checked_sub(self.start)?;
+        super::elf::u64_at(self.bytes, usize::try_from(at).ok()?)
     }
 }

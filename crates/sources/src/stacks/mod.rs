@@ -5,6 +5,18 @@
 //! ```
 //!
 //! Nothing here touches the process itself, which may be gone: a [`Space`] is taken while it lives.
+//!
+//! Everything that is read belongs to the watched programs: their files, the names and tables in them, the maps that their runtimes
+//! write. So nothing of it is mapped (who cuts such a file short kills whoever reads the mapping), every size has a limit, and the one
+//! large parser that is not ours, blazesym, gets a private copy and a thread that may die ([`symbols`]).
+//!
+//! | file | what |
+//! |---|---|
+//! | `space`, `file`, `runtime` | where code lies, a way to its files, what runs there |
+//! | `unwind`, `module`, `cfi`, `cpu` | the walk; the tables of one file; its steps; registers and stack |
+//! | `symbolise`, `symbols`, `slim`, `names` | the order in which names are looked for; blazesym; demangling |
+//! | `elf`, `go_table`, `perf_map`, `jit_names` | formats |
+//! | `bounded` | caches with a limit |
 
 mod bounded;
 mod cfi;

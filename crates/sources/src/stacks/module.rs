@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cfi::{Cfi, Context, Step};
-use super::cpu::{self, Cpu, Missing, StackCopy};
+use super::cpu::{self, Cpu, StackCopy};
 use super::elf::{Bytes, Elf};
 use super::go_table::GoTable;
 use super::space::Mapping;
@@ -103,53 +103,50 @@ impl GoFrame {
     fn step(self, cpu: &Cpu, stack: &StackCopy<'_>) -> Step {
         match self {
             Self::Outermost => Step::Outermost,
-            Self::Switch => Step::Lost(Missing::Elsewhere),
-            Self::Size(size) => go_caller(size, cpu, stack).unwrap_or_else(Step::Lost),
+            Self::Switch => Step::Lost,
+            Self::Size(size) => go_caller(size, cpu, stack).unwrap_or(Step::Lost),
         }
     }
 }
 
 /// x86-64: the call has pushed the return address, and a function with a frame keeps its caller's frame pointer below that.
 #[cfg(target_arch = "x86_64")]
-fn go_caller(size: u64, cpu: &Cpu, stack: &StackCopy<'_>) -> Result<Step, Missing> {
-    let at = cpu.get(cpu::SP).and_then(|sp| sp.checked_add(size)).ok_or(Missing::Elsewhere)?;
+fn go_caller(size: u64, cpu: &Cpu, stack: &StackCopy<'_>) -> Option<Step> {
+    let at = cpu.get(cpu::SP)?.checked_add(size)?;
     let mut caller = cpu.caller();
     caller.ip = stack.word(at)?;
     caller.set(cpu::SP, at.checked_add(8));
     if size >= 8 {
-        caller.set(cpu::BP, stack.word(at - 8).ok());
+        caller.set(cpu::BP, stack.word(at - 8));
     }
-    Ok(if caller.ip == 0 { Step::Outermost } else { Step::Caller(caller) })
+    Some(if caller.ip == 0 { Step::Outermost } else { Step::Caller(caller) })
 }
 
 /// arm64: a function with a frame keeps the return address at its bottom and its caller's frame pointer below that.
 #[cfg(target_arch = "aarch64")]
-fn go_caller(size: u64, cpu: &Cpu, stack: &StackCopy<'_>) -> Result<Step, Missing> {
-    let sp = cpu.get(cpu::SP).ok_or(Missing::Elsewhere)?;
+fn go_caller(size: u64, cpu: &Cpu, stack: &StackCopy<'_>) -> Option<Step> {
+    let sp = cpu.get(cpu::SP)?;
     let mut caller = cpu.caller();
-    caller.ip = if size == 0 { cpu.link_register().ok_or(Missing::Elsewhere)? } else { stack.word(sp)? };
+    caller.ip = if size == 0 { cpu.link_register()? } else { stack.word(sp)? };
     caller.set(cpu::SP, sp.checked_add(size));
     if size > 0 {
-        caller.set(cpu::BP, stack.word(sp.wrapping_sub(8)).ok());
+        caller.set(cpu::BP, stack.word(sp.wrapping_sub(8)));
     }
-    Ok(if caller.ip == 0 { Step::Outermost } else { Step::Caller(caller) })
+    Some(if caller.ip == 0 { Step::Outermost } else { Step::Caller(caller) })
 }
 
 /// Through the chain of frame pointers: the caller's and the return address lie side by side where it points.
 pub(super) fn by_frame_pointer(cpu: &Cpu, stack: &StackCopy<'_>) -> Step {
-    let (Some(sp), Some(bp)) = (cpu.get(cpu::SP), cpu.get(cpu::BP)) else { return Step::Lost(Missing::Elsewhere) };
-    if bp == 0 {
-        return Step::Outermost;
-    }
-    let above = |offset: u64| bp.checked_add(offset).filter(|_| bp >= sp).ok_or(Missing::Elsewhere);
     let caller = || {
+        let bp = cpu.get(cpu::BP).filter(|bp| Some(*bp) >= cpu.get(cpu::SP))?;
         let mut caller = cpu.caller();
-        caller.ip = stack.word(above(8)?)?;
-        caller.set(cpu::SP, Some(above(16)?));
-        caller.set(cpu::BP, Some(stack.word(bp)?));
-        Ok(if caller.ip == 0 { Step::Outermost } else { Step::Caller(caller) })
+        caller.ip = stack.word(bp.checked_add(8)?)?;
+        caller.set(cpu::SP, bp.checked_add(16));
+        caller.set(cpu::BP, stack.word(bp));
+        Some(if caller.ip == 0 { Step::Outermost } else { Step::Caller(caller) })
     };
-    caller().unwrap_or_else(Step::Lost)
+    // Where a program or thread starts it is cleared; in the innermost frame it may be any number.
+    if !cpu.interrupted && cpu.get(cpu::BP) == Some(0) { Step::Outermost } else { caller().unwrap_or(Step::Lost) }
 }
 
 /// The kernel's own shared object, the same in every process of this machine: read from this one.

@@ -193,13 +193,16 @@ fn shrunk<T>(mut list: Vec<T>) -> Vec<T> {
     list
 }
 
+/// Device, inode, path.
+type FileKey = ((u32, u32), u64, Vec<u8>);
+
 /// maps, line by line.
 #[derive(Default)]
 struct Reading {
     mappings: Vec<Mapping>,
     files: Vec<MappedFile>,
     /// Place in `files`, by what identifies one in maps.
-    numbers: HashMap<((u32, u32), u64, Vec<u8>), u32>,
+    numbers: HashMap<FileKey, u32>,
     hash: DefaultHasher,
     cut: bool,
 }

@@ -10,7 +10,7 @@ use oomscope_core::evidence::FoundBy;
 
 use super::bounded::Bounded;
 use super::cfi::{Context, Step};
-use super::cpu::{self, Cpu, Missing, StackCopy};
+use super::cpu::{self, Cpu, StackCopy};
 use super::elf::Bytes;
 use super::file::Identity;
 use super::module::{Module, by_frame_pointer, vdso};
@@ -93,15 +93,16 @@ impl Unwinder {
         let stack = StackCopy::of(raw, &registers);
         let (mut found, end) = self.walk(space, Cpu::new(&registers), &stack);
         let mut truncated = end.is_some();
-        if truncated {
-            go_on(space, &mut found, &raw.frame_pointers);
+        if let Some(last) = end {
+            let untouched = last.get(cpu::BP) == Some(registers.bp);
+            go_on(space, &mut found, &raw.frame_pointers, untouched);
             truncated = !found.last().is_some_and(|last| self.is_outermost(space, last.address.address));
         }
         Unwound { addresses: found.into_iter().map(|found| found.address).collect(), truncated }
     }
 
-    /// As far as the copy and the tables lead, and why no further; `None` where there is nothing further.
-    fn walk(&mut self, space: &Space, mut cpu: Cpu, stack: &StackCopy<'_>) -> (Vec<Found>, Option<Missing>) {
+    /// As far as the copy and the tables lead, and where that ended; `None` where there is nothing further.
+    fn walk(&mut self, space: &Space, mut cpu: Cpu, stack: &StackCopy<'_>) -> (Vec<Found>, Option<Cpu>) {
         let mut found = vec![Found::new(&cpu, FoundBy::Registers)];
         while found.len() < MAX_FRAMES {
             let (step, found_by) = self.step(space, &cpu, stack);
@@ -110,12 +111,11 @@ impl Unwinder {
                     found.push(Found::new(&caller, found_by));
                     cpu = caller;
                 }
-                Step::Caller(_) => return (found, Some(Missing::Elsewhere)),
                 Step::Outermost => return (found, None),
-                Step::Lost(missing) => return (found, Some(missing)),
+                Step::Caller(_) | Step::Lost => return (found, Some(cpu)),
             }
         }
-        (found, Some(Missing::Behind))
+        (found, Some(cpu))
     }
 
     fn step(&mut self, space: &Space, cpu: &Cpu, stack: &StackCopy<'_>) -> (Step, FoundBy) {
@@ -170,21 +170,21 @@ fn is_plausible(space: &Space, callee: &Cpu, caller: &Cpu) -> bool {
     space.mapping(caller.lookup()).is_some() && (outwards || caller.interrupted)
 }
 
-/// Adds what the kernel found behind the last frame that both know, or takes the kernel's instead where they have nothing in common
-/// and it has more.
-fn go_on(space: &Space, found: &mut Vec<Found>, kernels: &[u64]) {
-    let code = kernels
-        .iter()
-        .enumerate()
-        .take_while(|(depth, ip)| space.mapping(ip.saturating_sub(u64::from(*depth > 0))).is_some());
-    let code = code.count();
+/// Adds what the kernel found by frame pointers: behind the last frame that both know; or, where the last frame still has the frame
+/// pointer that the kernel began with (`untouched`), behind that, as when Go has called C on another stack. Where they have nothing
+/// in common the one that has more is taken.
+fn go_on(space: &Space, found: &mut Vec<Found>, kernels: &[u64], untouched: bool) {
+    let is_code = |(depth, ip): &(usize, &u64)| space.mapping(ip.saturating_sub(u64::from(*depth > 0))).is_some();
+    let code = kernels.iter().enumerate().take_while(is_code).count();
     let kernels = kernels.get(..code).unwrap_or_default();
-    let common = (0..found.len()).rev().find_map(|own| Some((own, position(found.get(..=own)?, kernels)?)));
+    // The innermost is the same in any case.
+    let common = (1..found.len()).rev().find_map(|own| Some((own, position(found.get(..=own)?, kernels)?)));
     let (keep, from) = match common {
-        // Of the innermost alone both always know.
-        Some((0, _)) | None if kernels.len() > found.len() => (1, 1),
         Some((own, kernel)) if kernels.len() - kernel > found.len() - own => (own + 1, kernel + 1),
-        _ => return,
+        Some(_) => return,
+        None if untouched => (found.len(), 1),
+        None if kernels.len() > found.len() => (1, 1),
+        None => return,
     };
     found.truncate(keep);
     found.extend(kernels.iter().skip(from).map(|ip| Found::by_frame_pointer(*ip)));

@@ -35,8 +35,9 @@ fn drain(faults: &mut Faults) -> Vec<FaultSample> {
 #[test]
 fn of_a_process() {
     let Some(scratch) = scratch(64) else { return };
+    let Some(mut faults) = or_skip(Faults::start(&config(FaultFilter::Processes(Vec::new())))) else { return };
     let mut child = run_in(&scratch, &touch());
-    let Some(mut faults) = or_skip(Faults::start(&config(FaultFilter::Processes(vec![child.id()])))) else { return };
+    faults.add_process(child.id()).unwrap();
     go(&mut child);
     let samples = drain(&mut faults);
     assert!(samples.iter().all(|sample| sample.pid == child.id() && sample.cgroup_id == Some(inode(&scratch))));
@@ -74,11 +75,10 @@ fn of_a_cgroup() {
 #[test]
 fn bounded() {
     let Some(scratch) = scratch(64) else { return };
-    let mut child = run_in(&scratch, &touch());
-    let filter = FaultFilter::Processes(vec![child.id()]);
+    let filter = FaultFilter::Cgroups(vec![inode(&scratch)]);
     let few = FaultConfig { rate: 3, stack_bytes: 0, ..config(filter) };
     let Some(mut faults) = or_skip(Faults::start(&few)) else { return };
-    go(&mut child);
+    go(&mut run_in(&scratch, &touch()));
     let samples = drain(&mut faults);
     assert!(!samples.is_empty() && samples.len() < 100, "{}", samples.len());
     assert!(faults.lost().over_rate > 0);

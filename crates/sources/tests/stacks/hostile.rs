@@ -1,10 +1,11 @@
 //! Processes that put traps where their files should be.
 
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 
 use oomscope_core::evidence::FoundBy;
-use oomscope_sources::stacks::{Address, Symboliser, Unwinder};
+use oomscope_sources::stacks::{Address, Mapping, Symboliser, Unwinder};
 
 use super::programs::{Program, proc};
 use super::{C, assert_in_order, functions};
@@ -12,7 +13,7 @@ use super::{C, assert_in_order, functions};
 /// Functions are named in a folder that is the program's whole world, and its links do not lead out of that.
 #[test]
 fn in_a_root_of_its_own() {
-    let Some(program) = Program::build("gcc", "deep.c", &["-O2", "-static"]) else { return };
+    let Some(program) = Program::build("gcc", "deep.c", &["-O2", "-static", "-Wl,-z,execstack"]) else { return };
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir(root.path().join("tmp")).unwrap();
     std::fs::copy(&program.path, root.path().join("program")).unwrap();
@@ -25,14 +26,26 @@ fn in_a_root_of_its_own() {
     let captured = Program::capture_command(&mut command);
     assert_in_order(&functions(&captured), C);
 
-    // It has no JIT code; an address in its vdso is named from the vdso, one that is not mapped is not named at all.
-    let pid = captured.raw.pid;
-    for trap in [format!("tmp/perf-{pid}.map"), "tmp/other".to_owned()] {
-        symlink("../../../../../../etc/passwd", root.path().join(trap)).unwrap();
+    // Its stack is executable, so it is memory that a perf map may name.
+    let is_stack =
+        |mapping: &&Mapping| captured.space.file(mapping).is_some_and(|file| file.path.as_bytes() == b"[stack]");
+    let stack = captured.space.mappings().iter().find(is_stack).unwrap();
+    let name = || {
+        let address = Address { address: stack.start, found_by: FoundBy::Registers };
+        Symboliser::new().frames(&captured.space, &[address])[0].function.clone()
+    };
+    let entry = |name: &str| format!("{:x} {:x} {name}\n", stack.start, stack.end - stack.start);
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(outside.path(), entry("outside")).unwrap();
+    let map = root.path().join(format!("tmp/perf-{}.map", captured.raw.pid));
+    for link in [outside.path().to_owned(), Path::new("../../../../..").join(outside.path().strip_prefix("/").unwrap())]
+    {
+        symlink(link, &map).unwrap();
+        assert_eq!(name(), None);
+        std::fs::remove_file(&map).unwrap();
     }
-    let nowhere = Address { address: 0x10, found_by: FoundBy::Registers };
-    let frames = Symboliser::new().frames(&captured.space, &[nowhere]);
-    assert_eq!((frames.len(), frames[0].function.as_deref()), (1, None));
+    std::fs::write(&map, entry("inside")).unwrap();
+    assert_eq!(name().as_deref(), Some("inside"));
 }
 
 /// A pipe in the place of a file neither blocks nor is read.

@@ -1,4 +1,9 @@
 //! Stacks of real programs, unwound and symbolised after what a program in the kernel would have copied of them.
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests say what they skip, and what helps them may fail like them"
+)]
 #![cfg(target_arch = "x86_64")]
 
 mod hostile;
@@ -7,8 +12,8 @@ mod runtimes;
 
 use std::process::Command;
 
-use oomscope_core::evidence::{Frame, NamedBy};
-use oomscope_sources::stacks::{Symboliser, Unwinder};
+use oomscope_core::evidence::{FoundBy, Frame, NamedBy};
+use oomscope_sources::stacks::{Address, Mapping, Symboliser, Unwinder};
 use programs::{Captured, Program};
 
 /// The functions of its stack, innermost first; what has no name as `module+offset`.
@@ -146,6 +151,18 @@ fn go_with_its_own_table() {
     assert_in_order(&functions(&program.strip().capture()), GO);
 }
 
+/// C that Go calls runs on another stack, which is not in the copy: the kernel's frame pointers lead across.
+#[test]
+fn go_that_calls_c() {
+    let Some(program) = Program::build("go", "deep_cgo", &[]) else { return };
+    let captured = program.capture();
+    assert_in_order(
+        &functions(&captured),
+        &["capture", "main.load", "main.load", "main.load", "main.main", "runtime.main"],
+    );
+    assert!(!Unwinder::new().unwind(&captured.space, &captured.raw).truncated);
+}
+
 /// Everything is there when the process, its file and its folder are gone.
 #[test]
 fn after_the_end() {
@@ -231,4 +248,21 @@ fn separate_debug_file() {
     let after = name(&mut Symboliser::new());
     assert_eq!((after.function.as_deref(), after.named_by), (Some("capture"), Some(NamedBy::DebugInfo)));
     assert!(after.line.is_some());
+}
+
+/// The kernel's own code in the process is named too.
+#[test]
+fn vdso() {
+    let space = programs::proc().space(std::process::id()).unwrap();
+    let is_vdso = |mapping: &&Mapping| space.file(mapping).is_some_and(|file| file.path.as_bytes() == b"[vdso]");
+    let Some(mapping) = space.mappings().iter().find(is_vdso) else { return };
+    let addresses: Vec<_> = (mapping.start..mapping.end)
+        .step_by(64)
+        .map(|address| Address { address, found_by: FoundBy::Registers })
+        .collect();
+    let frames = Symboliser::new().frames(&space, &addresses);
+    // Or `__vdso_clock_gettime`, another name of the same function.
+    let is_clock = |frame: &Frame| frame.function.as_ref().is_some_and(|name| name.ends_with("clock_gettime"));
+    assert!(frames.iter().any(is_clock), "{frames:#?}");
+    assert!(frames.iter().all(|frame| frame.module.as_ref().is_some_and(|module| module.as_bytes() == b"[vdso]")));
 }

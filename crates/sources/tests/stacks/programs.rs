@@ -2,6 +2,7 @@
 //! copied.
 
 use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -75,9 +76,23 @@ impl Program {
         assert!(length > 100);
         let space = proc().space(child.id()).unwrap();
         let registers = Some(Registers { ip, sp, bp, lr: 0 });
-        let raw = RawStack { pid: child.id(), tid: child.id(), registers, frame_pointers: vec![ip], copy };
+        let frame_pointers = frame_pointers(child.id(), ip, bp);
+        let raw = RawStack { pid: child.id(), tid: child.id(), registers, frame_pointers, copy };
         Captured { raw, space, child }
     }
+}
+
+/// As the kernel follows them (`perf_callchain_user()`): wherever they lead, up to 127.
+fn frame_pointers(pid: u32, ip: u64, mut bp: u64) -> Vec<u64> {
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut found = vec![ip];
+    let mut frame = [0; 16];
+    while found.len() < 127 && memory.read_exact_at(&mut frame, bp).is_ok() {
+        let (words, _) = frame.as_chunks::<8>();
+        bp = u64::from_le_bytes(words[0]);
+        found.push(u64::from_le_bytes(words[1]));
+    }
+    found
 }
 
 impl Captured {

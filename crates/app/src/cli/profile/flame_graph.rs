@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use inferno::flamegraph::{self, Options, color};
 use oomscope_core::profile::{Measure, Profile, folded};
-use oomscope_core::text::escape;
+use oomscope_core::text::{escape, name_in_text};
 
 /// As SVG. Names are escaped by inferno; what would act on its format was replaced in the lines.
 pub(super) fn render(profile: &Profile, measure: Measure) -> anyhow::Result<Vec<u8>> {
@@ -23,7 +23,12 @@ pub(super) fn render(profile: &Profile, measure: Measure) -> anyhow::Result<Vec<
 }
 
 fn title(profile: &Profile, measure: Measure) -> String {
-    let asked = escape(profile.target.asked.as_bytes());
+    let target = &profile.target;
+    let process = profile.processes.iter().find(|process| Some(process.pid) == target.pid);
+    let asked = match process {
+        Some(process) => format!("{} (pid {})", name_in_text(process.comm.as_bytes()), process.pid),
+        None => escape(target.asked.as_bytes()),
+    };
     let seconds = profile.duration_us / 1_000_000;
     match measure {
         Measure::MadeResident => format!("{asked}: {} made resident in {seconds} s", profile.bytes),

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use flate2::{Compression, write::GzEncoder};
 use indexmap::{IndexMap, IndexSet};
 use oomscope_core::evidence::Frame;
-use oomscope_core::profile::{Profile, Stack};
+use oomscope_core::profile::{Profile, Stack, functions};
 use prost::Message as _;
 
 use messages as pb;
@@ -27,6 +27,10 @@ fn encode(profile: &Profile) -> pb::Profile {
     let mut tables = Tables::default();
     // The first string is the empty one.
     tables.string("");
+    // The first mapping is taken for the program.
+    if let Some(frame) = functions(profile, profile.measure()).first().and_then(|first| first.frame) {
+        tables.mapping(frame, 0);
+    }
     let sample = profile.stacks.iter().map(|stack| tables.sample(profile, stack)).collect();
     let mut value_type =
         |kind: &str, unit: &str| pb::ValueType { r#type: tables.string(kind), unit: tables.string(unit) };

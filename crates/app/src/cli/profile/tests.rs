@@ -95,7 +95,7 @@ fn pprof_reads_it() {
         top.contains("Type: held") && top.contains("240MB 90.91% 90.91%      240MB 90.91%  fill (inline)"),
         "{top}"
     );
-    assert!(top.contains("load_catalog"), "{top}");
+    assert!(top.contains("load_catalog") && top.contains("File: server"), "{top}");
     let resident = go(&["-top", "-unit=mb", "-sample_index=resident"]).unwrap();
     assert!(resident.contains("480MB 90.91%"), "{resident}");
     let raw = go(&["-raw"]).unwrap();

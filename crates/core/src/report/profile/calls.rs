@@ -15,7 +15,7 @@ use crate::units::Bytes;
 
 /// Columns of the numbers left of the tree.
 const BYTES: usize = 10;
-const SHARE: usize = 10;
+const SHARE: usize = 12;
 /// Pids named of processes of one name.
 const PIDS: usize = 3;
 
@@ -137,7 +137,7 @@ impl Writer<'_> {
         }
         let rest = small().fold(0_u64, |sum, (_, node)| sum.saturating_add(node.bytes.0));
         // What is left over below a leaf of the picture is in that leaf's own number.
-        if rest > 0 && (!lines.is_empty() || rest >= self.floor.0) {
+        if rest >= self.floor.0 || (rest > 0 && !lines.is_empty()) {
             lines.push(Line::Rest(small().count(), Bytes(rest)));
         }
         let last = lines.len();

@@ -102,7 +102,7 @@ impl Kills {
                 }
             }
             KillRecord::Stack(stack) if stack.of_victim != 0 => {
-                add_victim_stack(known, early, stack::of_kill(&stack), on)
+                add_victim_stack(known, early, stack::of_kill(&stack), on);
             }
             KillRecord::Stack(stack) => {
                 let came = stack::of_kill(&stack);
