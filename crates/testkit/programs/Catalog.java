@@ -10,14 +10,15 @@ public final class Catalog {
     private static final int BLOCK = 4096;
     private static final int MIB = 1 << 20;
     private static final int ROUNDS_A_SECOND = 100;
-    /** Calls after which the just-in-time compiler has compiled a method. */
-    private static final int WARM = 20_000;
+    /** Calls after which the just-in-time compiler has compiled a method, every branch of which must have been taken by then. */
+    private static final int WARM = 6_000;
 
     private static final List<byte[]> kept = new ArrayList<>();
 
-    private record Work(long bytes, boolean keeps, boolean pauses) {
+    /** Pauses of so many milliseconds; negative for none. */
+    private record Work(long bytes, boolean keeps, int pause) {
         void pauseAfter(long done) {
-            if (pauses && done % (MIB / 4) == 0) sleep(2);
+            if (pause >= 0 && done % (MIB / 4) == 0) sleep(pause);
         }
 
         void settle(List<byte[]> blocks) {
@@ -81,7 +82,7 @@ public final class Catalog {
         boolean found = false;
         for (String function : FUNCTIONS) {
             boolean chosen = function.equals(name);
-            if (chosen || leaks) run(function, new Work(chosen ? bytes : 2 * bytes, chosen, !leaks));
+            if (chosen || leaks) run(function, new Work(chosen ? bytes : 2 * bytes, chosen, leaks ? -1 : 2));
             found |= chosen;
         }
         return found;
@@ -98,7 +99,7 @@ public final class Catalog {
 
     public static void main(String[] args) throws IOException {
         for (int call = 0; call < WARM; call++) {
-            for (String function : FUNCTIONS) run(function, new Work(0, false, false));
+            for (String function : FUNCTIONS) run(function, new Work(3 * BLOCK, false, 0));
         }
         System.out.println("ready");
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));

@@ -120,12 +120,17 @@ impl Kind {
             "`--perf-basic-prof --interpreted-frames-native-stack`",
         ),
         kind("java", Language::Java, &[], "as it is"),
-        kind("java-frame-pointers", Language::Java, &["-XX:+PreserveFramePointer"], "`-XX:+PreserveFramePointer`"),
+        kind(
+            "java-frame-pointers",
+            Language::Java,
+            &["-XX:+PreserveFramePointer", "-Xmn1g"],
+            "`-XX:+PreserveFramePointer`, and no garbage collection before the kill (`-Xmn1g`)",
+        ),
         kind(
             "java-perf-map",
             Language::Java,
-            &["-XX:+PreserveFramePointer"],
-            "`-XX:+PreserveFramePointer`, and `jcmd PID Compiler.perfmap` before the kill",
+            &["-XX:+PreserveFramePointer", "-Xmn1g", "-XX:TieredStopAtLevel=1"],
+            "the same, the first compiler only (`-XX:TieredStopAtLevel=1`), and `jcmd PID Compiler.perfmap` before the kill",
         ),
     ];
 
