@@ -57,7 +57,7 @@ pub struct Party {
     /// The thread's name.
     #[serde(flatten)]
     pub comm: Comm,
-    /// Effective user.
+    /// Its user (the real one, as in the kernel's log).
     pub uid: u32,
     /// `oom_score_adj`.
     pub oom_score_adj: i16,
