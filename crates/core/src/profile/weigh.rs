@@ -6,8 +6,9 @@
 //! large one. So what a process grew beyond its faults is kept as its balance and given to its next sample in a large page. A stack that
 //! only touches small pages is never blamed for somebody else's huge ones, however few samples meet those.
 //!
-//! The gaps between the samples of one process vary when several share a CPU, and memory that is given back hides growth; the balance
-//! takes both as they come and never falls below nothing. What nobody was given is [`Weigher::unattributed`].
+//! The gaps between the samples of one process vary when several share a CPU; the balance takes that as it comes and never falls below
+//! nothing. Memory that is given back between two samples hides as much growth: huge pages that come and go weigh too little then, never
+//! too much. What nobody was given is [`Weigher::unattributed`].
 
 use std::collections::HashMap;
 
@@ -58,9 +59,8 @@ impl Weigher {
             return 0;
         };
         let grown = now.saturating_sub(balance.resident);
-        let shrunk = balance.resident.saturating_sub(now);
         balance.resident = now;
-        balance.beyond = balance.beyond.saturating_add(grown).saturating_sub(self.period).saturating_sub(shrunk);
+        balance.beyond = balance.beyond.saturating_add(grown).saturating_sub(self.period);
         if balance.beyond < self.period {
             return 0;
         }
