@@ -149,7 +149,17 @@ struct Bucket {
     since: BootTime,
     last: BootTime,
     sampled: Bytes,
-    stacks: HashMap<(u32, Box<[Address]>), (Vec<u8>, Bytes)>,
+    stacks: HashMap<Place, Taken>,
+}
+
+/// Of a process, innermost call first.
+type Place = (u32, Box<[Address]>);
+
+/// What was made resident from one place.
+#[derive(Clone, Debug, Default)]
+struct Taken {
+    comm: Vec<u8>,
+    bytes: Bytes,
 }
 
 impl Kept {
@@ -168,9 +178,8 @@ impl Kept {
             return;
         }
         let before = bucket.stacks.len();
-        let (comm, bytes) = bucket.stacks.entry(key).or_default();
-        *comm = hot.comm;
-        *bytes = Bytes(bytes.0.saturating_add(hot.bytes.0));
+        let taken = bucket.stacks.entry(key).or_default();
+        *taken = Taken { comm: hot.comm, bytes: Bytes(taken.bytes.0.saturating_add(hot.bytes.0)) };
         self.stacks += bucket.stacks.len() - before;
     }
 
@@ -192,26 +201,21 @@ impl Kept {
     }
 
     fn hottest(&self, is_wanted: impl Fn(u64) -> bool, until: BootTime) -> Hottest {
-        let mut all: HashMap<(u32, &[Address]), (&[u8], u64)> = HashMap::new();
+        let mut all: HashMap<&Place, Taken> = HashMap::new();
         let mut hottest = Hottest::default();
         let wanted = self.cgroups.iter().filter(|(id, _)| is_wanted(**id)).flat_map(|(_, buckets)| buckets);
         for bucket in wanted.filter(|bucket| bucket.since <= until && until.0 - bucket.since.0 <= KEPT_US) {
             let (from, to) = hottest.span.unwrap_or((bucket.since, bucket.last));
             hottest.span = Some((from.min(bucket.since), to.max(bucket.last)));
             hottest.sampled = Bytes(hottest.sampled.0.saturating_add(bucket.sampled.0));
-            for ((pid, stack), (comm, bytes)) in &bucket.stacks {
-                let (name, sum) = all.entry((*pid, stack)).or_default();
-                (*name, *sum) = (comm, sum.saturating_add(bytes.0));
+            for (place, taken) in &bucket.stacks {
+                let sum = all.entry(place).or_default();
+                *sum = Taken { comm: taken.comm.clone(), bytes: Bytes(sum.bytes.0.saturating_add(taken.bytes.0)) };
             }
         }
         let hot = all.into_iter().filter(|((_, stack), _)| !stack.is_empty());
         let mut stacks: Vec<Hot> = hot
-            .map(|((pid, stack), (comm, bytes))| Hot {
-                pid,
-                comm: comm.to_vec(),
-                stack: stack.into(),
-                bytes: Bytes(bytes),
-            })
+            .map(|((pid, stack), Taken { comm, bytes })| Hot { pid: *pid, comm, stack: stack.clone(), bytes })
             .collect();
         stacks.sort_by_key(|hot| (std::cmp::Reverse(hot.bytes), hot.pid, hot.stack.first().map(|at| at.address)));
         stacks.truncate(TOLD);

@@ -102,8 +102,8 @@ impl Kills {
         self.open.iter_mut().flat_map(|open| &mut open.sightings).find(|sighting| sighting.id == id)
     }
 
-    /// True where this was seen of a kill that was told without: it is added to it.
-    pub(super) fn add_sighting(&mut self, sighting: Sighting) -> Result<(), Sighting> {
+    /// Adds what was seen of a kill that was told without it; given back where no such kill is open.
+    pub(super) fn add_sighting(&mut self, sighting: Sighting) -> Option<Sighting> {
         let victim = sighting.context.victim.pid;
         let is_of_it = |open: &&mut Open| {
             open.at.0.abs_diff(sighting.context.at.0) <= SAME_US
@@ -112,9 +112,9 @@ impl Kills {
         match self.open.iter_mut().rev().find(is_of_it) {
             Some(open) => {
                 open.sightings.push(sighting);
-                Ok(())
+                None
             }
-            None => Err(sighting),
+            None => Some(sighting),
         }
     }
 

@@ -255,7 +255,7 @@ impl Watcher<'_> {
 
     /// A program in the kernel saw a kill: its report is about to come, or was just told.
     pub(super) fn saw_kill(&mut self, sighting: Sighting) {
-        if let Err(sighting) = self.kills.add_sighting(sighting) {
+        if let Some(sighting) = self.kills.add_sighting(sighting) {
             self.contexts.add(sighting);
         }
     }
