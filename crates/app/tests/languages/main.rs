@@ -116,7 +116,7 @@ fn cpp() {
 /// An ordinary release build.
 #[test]
 fn rust() {
-    whole_chain("rust", Function::FillCache, Place::Alone);
+    whole_chain("rust", Function::FillCache, Place::Here);
 }
 
 /// On a goroutine's stack.
