@@ -32,8 +32,8 @@ pub enum Task {
 pub enum Place {
     /// Where it was built.
     Here,
-    /// In a mount namespace of its own, changed into a root that has nothing but it and its libraries, in memory: this machine's
-    /// paths say nothing there. Compiled programs only.
+    /// In a mount namespace of its own, whose root has nothing but it and its libraries, in memory: this machine's paths say nothing
+    /// there. Compiled programs only.
     Alone,
     /// Where it was built, and deleted before it begins. Compiled programs only.
     Deleted,
@@ -46,14 +46,17 @@ pub struct Hog {
     stdin: Option<ChildStdin>,
 }
 
-/// Makes a root in memory from the program and its libraries ($3…), and goes there. The process keeps its pid.
+/// Makes a root in memory from the program and its libraries ($3…), and goes there as container runtimes do. The process keeps its pid.
+/// What was the root before stays mounted in a folder there, to which no path leads that the program uses.
 const GO_ALONE: &str = r#"
 set -e
 root=$1 program=$2 wanted=$3; shift 3
 mount -t tmpfs alone "$root"
 for file in $wanted; do mkdir -p "$root${file%/*}"; cp -L "$file" "$root$file"; done
-mkdir -p "$root/proc"
-exec chroot "$root" "$program" "$@"
+mkdir -p "$root/proc" "$root/before"
+cd "$root"
+pivot_root . before
+exec "$program" "$@"
 "#;
 
 impl Hog {
