@@ -19,6 +19,14 @@ pub struct Program {
     pub files: Vec<PathBuf>,
 }
 
+impl Program {
+    /// The folder that it was built in.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.files.first().unwrap_or(&self.executable).parent()
+    }
+}
+
 /// Why there is no program.
 #[derive(Debug, thiserror::Error)]
 pub enum Unbuilt {

@@ -70,6 +70,10 @@ impl Hog {
             Place::Alone => alone(&program.executable)?,
         };
         command.args(&program.first).args(arguments(program, function, task));
+        // V8 leaves a log in the folder that it is started in.
+        if let Some(folder) = program.folder() {
+            command.current_dir(folder);
+        }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let hog = Self { child, stdin };
