@@ -2,6 +2,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use oomscope_core::evidence::Frame;
 
@@ -71,7 +72,8 @@ fn interpreters() -> Vec<PathBuf> {
         // pyenv's stand-ins are scripts.
         .filter(|path| std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF")))
         .collect();
-    found.extend(std::env::split_paths(&std::env::var_os("OOMSCOPE_PYTHONS").unwrap_or_default()));
+    let named = std::env::var_os("OOMSCOPE_PYTHONS");
+    found.extend(named.iter().flat_map(std::env::split_paths));
     found.sort();
     found.dedup();
     found
@@ -79,6 +81,19 @@ fn interpreters() -> Vec<PathBuf> {
 
 fn in_short(frame: &Frame) -> String {
     format!("{}:{}", frame.function.as_deref().unwrap_or("?"), frame.line.unwrap_or(0))
+}
+
+/// The main thread's frames. It says that it is ready a line before the one in which it waits.
+fn where_it_waits(layout: &Layout, memory: &dyn Memory) -> Vec<Copied> {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let copied = walk(layout, memory, Thread::Main);
+        let waits = copied.first().is_some_and(|innermost| innermost.frame(layout).line == Some(11));
+        if waits || Instant::now() > until {
+            return copied;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// On every CPython of this machine: functions, lines and file of the main thread and of another.
@@ -99,7 +114,7 @@ fn every_python_here() {
         eprintln!("{}: {:?}", interpreter.display(), layout.version);
         let memory = proc.memory(pid).unwrap();
 
-        let copied = walk(&layout, &memory, Thread::Main);
+        let copied = where_it_waits(&layout, &memory);
         let frames: Vec<Frame> = copied.iter().map(|copied| copied.frame(&layout)).collect();
         let short: Vec<String> = frames.iter().map(in_short).collect();
         let qualified =
