@@ -52,7 +52,7 @@ use oomscope_core::units::Limit;
 use oomscope_sources::cgroup::{AlarmKind, Alarms, Hierarchy};
 use oomscope_sources::clock::since_boot;
 use oomscope_sources::kmsg::KernelLog;
-use oomscope_sources::process::Proc;
+use oomscope_sources::process::{Proc, before_others};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cases::ThisBoot;
@@ -91,6 +91,8 @@ pub(crate) fn run(mut config: Config, printer: Printer, store: Option<Store>) ->
     let output = Output::start(printer, style, store, config.witnesses.take())?;
     let (count, duration) = (config.count, config.duration);
     let mut watcher = Watcher::start(config, &output)?;
+    // Last, so that no thread inherits it that may take its time.
+    let _ = before_others();
     let begun = since_boot();
     let is_over = |watcher: &Watcher<'_>| {
         let elapsed = since_boot().0.saturating_sub(begun.0);

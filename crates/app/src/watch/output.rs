@@ -20,6 +20,7 @@ use oomscope_core::incident::history::Recurrence;
 use oomscope_core::incident::timeline::{ProcessPoint, Timeline};
 use oomscope_core::notice::{Event, Notice, Severity};
 use oomscope_core::report::{accounts as account, code};
+use oomscope_sources::process::before_others;
 
 use super::accounts::{Accounts, Again, LONGEST_HOLD, LOOK, Witnesses};
 use super::queue::{Entry, Exit, queue};
@@ -227,6 +228,8 @@ struct Cases {
 
 impl Cases {
     fn run(mut self, messages: &Exit<Message>) {
+        // Where it may not, the reader says so: it lacks the same privilege.
+        let _ = before_others();
         loop {
             let patience = if self.accounts.is_some() { LOOK } else { STORE_AGAIN };
             match messages.take_within(patience) {
@@ -350,6 +353,7 @@ impl Cases {
 
 /// The second thread. Ends when there is nothing more to print, or nobody to read it.
 fn print(mut printer: Printer, style: &Style, prints: &Exit<Print>) -> anyhow::Result<()> {
+    let _ = before_others();
     // Cases whose code was told.
     let mut coded: VecDeque<String> = VecDeque::new();
     for Print { what, unprinted } in prints.take_all() {
