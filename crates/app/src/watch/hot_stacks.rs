@@ -11,7 +11,7 @@ use oomscope_core::profile::Weigher;
 use oomscope_core::time::BootTime;
 use oomscope_core::units::Bytes;
 use oomscope_sources::ebpf::{FaultConfig, FaultFilter, FaultSample, Faults};
-use oomscope_sources::process::{PageFlags, Proc};
+use oomscope_sources::process::{PageFlags, Proc, after_others};
 use oomscope_sources::stacks::{Address, Unwinder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -104,6 +104,7 @@ struct Sampling {
 impl Sampling {
     /// Until nobody keeps what it finds.
     fn run(mut self, kept: &dyn Fn() -> Option<Arc<Mutex<Kept>>>) {
+        let _ = after_others();
         while let Some(kept) = kept() {
             let mut samples = Vec::new();
             self.faults.drain(&mut |sample| samples.push(sample));

@@ -10,6 +10,7 @@ use oomscope_core::text::Untrusted;
 use oomscope_core::time::BootTime;
 use oomscope_sources::ebpf::{KernelSymbols, KillId, UserStack};
 use oomscope_sources::host_root::HostRoot;
+use oomscope_sources::process::after_others;
 use oomscope_sources::stacks::interpreters::python::Layout;
 use oomscope_sources::stacks::{Space, Symboliser, Unwinder};
 
@@ -82,6 +83,7 @@ pub(super) fn start(
         means,
     };
     std::thread::Builder::new().name("naming".into()).spawn(move || {
+        let _ = after_others();
         for job in jobs {
             let (id, news) = match job {
                 Job::Stack(job) => (job.id, namer.name(*job)),

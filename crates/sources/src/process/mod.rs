@@ -27,7 +27,7 @@ use folder::Folder;
 pub use handles::Handles;
 pub use meter::{Meter, Reading};
 pub use pages::{PageFlags, PageMap};
-pub use priority::{before_others, real_time};
+pub use priority::{after_others, before_others, real_time};
 pub use snapshot::{Depth, Taken};
 
 /// What is kept of a command line; the kernel allows 6 MiB.

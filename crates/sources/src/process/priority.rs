@@ -32,12 +32,23 @@ fn reason(error: &thread_priority::Error) -> String {
 /// Of nice(2). Not the least there is: that is for whoever keeps the machine alive.
 const BEFORE_OTHERS: i32 = -15;
 
+/// Of nice(2), for what may take its time.
+const AFTER_OTHERS: i32 = 10;
+
 /// Makes the calling thread go before ordinary ones, on the path from a kill to its case: what it has to do is short, and the machine is at
-/// its busiest then (median 7.3 ms from the kernel's line to the case without, 4.9 ms with). Threads that it starts later inherit it.
+/// its busiest then (median 7.3 ms from the kernel's line to the case without). Threads that it starts later inherit it.
 ///
 /// # Errors
 /// Without `CAP_SYS_NICE`, as [`real_time`].
 pub fn before_others() -> std::io::Result<()> {
     // Of this thread: Linux gives each its own, whatever POSIX says.
     Ok(rustix::process::setpriority_process(None, BEFORE_OTHERS)?)
+}
+
+/// Makes the calling thread go after ordinary ones: it must not hold up the case of a kill, nor the program that is looked at.
+///
+/// # Errors
+/// None that are known of: it takes no privilege.
+pub fn after_others() -> std::io::Result<()> {
+    Ok(rustix::process::setpriority_process(None, AFTER_OTHERS)?)
 }
