@@ -196,6 +196,7 @@ mod tests {
 
     /// The list of this machine: a function's own address is the function, at offset 0.
     #[test]
+    #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
     fn of_this_machine() {
         let list = std::fs::read("/proc/kallsyms").unwrap_or_default();
         let own = list.split(|&b| b == b'\n').filter_map(function).find(|(_, name)| *name == b"out_of_memory");

@@ -13,8 +13,11 @@ use crate::{GROW, inode, or_skip, run_in, scratch};
 /// Longer than any record takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// One call of the watcher.
+type Told = (Killed, Part);
+
 /// Every part that comes of kills in this cgroup, until `enough`.
-fn collect(kills: &mut Kills, cgroup: u64, enough: &dyn Fn(&[(Killed, Part)]) -> bool) -> Vec<(Killed, Part)> {
+fn collect(kills: &mut Kills, cgroup: u64, enough: &dyn Fn(&[Told]) -> bool) -> Vec<Told> {
     let began = Instant::now();
     let mut came = Vec::new();
     while !enough(&came) && began.elapsed() < PATIENCE {
