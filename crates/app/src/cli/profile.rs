@@ -16,7 +16,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum;
 use jiff::SignedDuration;
 use oomscope_core::profile::{Profile, SCHEMA, Sampling, folded};
@@ -205,15 +205,12 @@ impl Args {
         let baseline = self.held.then(|| Baseline::take(proc, &scope.processes));
         let mut recorder = Recorder::new(proc.clone(), config.period, self.held, &scope.processes);
         let began = clock::since_boot();
-        let mut faults = match Faults::start(&config) {
-            Ok(faults) => faults,
-            Err(gap) => bail!("{}: {}", gap.wanted, gap.why),
-        };
         let begun = Instant::now();
-        let ended = self.sample(&mut faults, &mut recorder, &scope, proc)?;
+        let (ended, lost) = {
+            let mut faults = Faults::start(&config).map_err(|gap| anyhow!("{}: {}", gap.wanted, gap.why))?;
+            (self.sample(&mut faults, &mut recorder, &scope, proc)?, faults.lost())
+        };
         let elapsed = begun.elapsed();
-        let lost = faults.lost();
-        drop(faults);
         let mut profile = Profile {
             schema: SCHEMA.to_owned(),
             at: Instants { boot_us: Some(began), wall: ThisBoot::ask().wall_of(began), wall_local: None },

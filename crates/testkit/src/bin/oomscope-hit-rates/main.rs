@@ -1,7 +1,9 @@
 //! How often a case of `oomscope watch` names the function that asked for the page which was one too many: real kills of real
 //! programs, one kind of build after the other.
 //!
-//!     oomscope-hit-rates [KIND…] [--kills 50] [--place here|alone|deleted] [--write]
+//! ```text
+//! oomscope-hit-rates [KIND…] [--kills 50] [--place here|alone|deleted] [--write]
+//! ```
 //!
 //! Nothing is asserted: the table is for a person, and `--write` puts it into docs/stacks.md. `scripts/hit-rates` builds what is needed,
 //! then runs this from the root of the workspace. Needs root, memory cgroups and eBPF.
