@@ -21,6 +21,9 @@ use super::reader::Seen;
 use super::spaces::Spaces;
 use super::wake::Waker;
 
+/// Symbols that are kept, bytes; debug information of one file up to half of that. The agent's container has 256 MiB.
+const SYMBOLS: usize = 64 << 20;
+
 /// Whose stack it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Of {
@@ -79,7 +82,7 @@ pub(super) fn start(
     let mut namer = Namer {
         kernel: KernelSymbols::new(means.root.clone()),
         unwinder: Unwinder::default(),
-        symboliser: Symboliser::default(),
+        symboliser: Symboliser::with_limit(SYMBOLS),
         means,
     };
     std::thread::Builder::new().name("naming".into()).spawn(move || {
