@@ -3,6 +3,7 @@
 //! A report becomes an incident at once, with all that is known of it by then; a second later again, where more is known. A kill
 //! that is counted and not reported becomes one too.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use oomscope_core::evidence::{CounterChange, Gap, HotStacks, KernelReport, KillContext, Scope, Stacks, Victim};
@@ -152,7 +153,7 @@ impl Watcher<'_> {
     /// All that is known of a kill now.
     fn incident(&mut self, event: LogEvent, at: BootTime, now: BootTime, sightings: &[Sighting]) -> Incident {
         self.read_levels(&event, at, now);
-        let sealed = self.cgroups.seal(&event.report, at, now, &self.snapshots);
+        let sealed = self.cgroups.seal(&self.with_limit_seen(&event.report, sightings), at, now, &self.snapshots);
         let mut incident = Incident::from_log(event, None);
         let sealed = self.on_logs_clock(sealed);
         incident.add_live(sealed.timeline, sealed.counters);
@@ -166,6 +167,17 @@ impl Watcher<'_> {
             is_new
         });
         incident
+    }
+
+    /// A rate-limited report does not name the cgroup whose limit was reached; the kernel told it to its program.
+    fn with_limit_seen<'r>(&self, report: &'r KernelReport, sightings: &[Sighting]) -> Cow<'r, KernelReport> {
+        let seen = sightings.iter().find_map(|sighting| self.cgroups.known.get(&sighting.context.limit_cgroup_id?));
+        match seen {
+            Some(watched) if report.limit_cgroup.is_none() && report.scope != Some(Scope::Global) => {
+                Cow::Owned(KernelReport { limit_cgroup: Some(watched.path.clone()), ..report.clone() })
+            }
+            _ => Cow::Borrowed(report),
+        }
     }
 
     /// What was seen in the kernel, and the stacks as far as they are named.
